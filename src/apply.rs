@@ -1,0 +1,424 @@
+//! Each operation of a plan as the system calls that perform it. No decision is
+//! made here. It runs between clone and exec: no lock, no allocation.
+
+use core::ffi::CStr;
+use core::fmt::Write as _;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{
+    AtFlags, CWD, FsWord, Mode, OFlags, ResolveFlags, chmodat, fstatfs, mkdirat, openat, openat2, sendfile, symlinkat,
+};
+use rustix::io::{Errno, write};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_set_string,
+    fsmount, fsopen, move_mount, open_tree, unmount,
+};
+use rustix::process::{DumpableBehavior, chdir, fchdir, pivot_root, set_child_subreaper, set_dumpable_behavior, setsid};
+use rustix::system::sethostname;
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, configure_capability_in_ambient_set, remove_capability_from_bounding_set, set_capabilities,
+    set_no_new_privs, set_thread_groups,
+};
+
+use crate::caps;
+use crate::plan::{Ids, Op, Place};
+use crate::policy::Access;
+use crate::sys::{self, Arguments, MountAttr};
+
+/// Told to process 1 when the launcher died and it has no process table of its
+/// own with which everything would die: a real-time signal that nothing sends.
+pub(crate) const LAUNCHER_DIED: i32 = 63;
+
+/// What the operations share.
+pub(crate) struct State<'a> {
+    /// The launcher's argument strings, to be wiped.
+    pub(crate) arguments: &'a Arguments,
+    /// The pipe to the launcher, whose other end only the launcher holds.
+    pub(crate) report: BorrowedFd<'a>,
+    /// The new root's mount.
+    root: Option<OwnedFd>,
+    /// This process's directory in the host's /proc.
+    proc_self: Option<OwnedFd>,
+    /// A list of this process's children, with `Op::AdoptOrphans`.
+    pub(crate) children: Option<OwnedFd>,
+    /// The host's root, cloned before anything lay on it, for binds of `/`.
+    host_root: Option<OwnedFd>,
+}
+
+impl<'a> State<'a> {
+    /// Before the first operation.
+    pub(crate) fn new(arguments: &'a Arguments, report: BorrowedFd<'a>) -> Self {
+        Self { arguments, report, root: None, proc_self: None, children: None, host_root: None }
+    }
+
+    /// Clones the host's root while nothing lies on it yet. A clone made later
+    /// would hold the jail's own root.
+    pub(crate) fn keep_host_root(&mut self) -> Result<(), Errno> {
+        self.host_root = Some(open_tree(CWD, c"/", CLONE | OpenTreeFlags::AT_RECURSIVE)?);
+        Ok(())
+    }
+
+    fn clone_tree(&mut self, source: &CStr) -> Result<OwnedFd, Errno> {
+        match self.host_root.take_if(|_| source == c"/") {
+            Some(tree) => Ok(tree),
+            None => clone_tree(source),
+        }
+    }
+
+    fn root(&self) -> Result<BorrowedFd<'_>, Errno> {
+        self.root.as_ref().map(AsFd::as_fd).ok_or(Errno::BADF)
+    }
+
+    /// Opens a path inside. Plans hold paths without links; a link that someone
+    /// put there since is refused, as is anything that leads out of the root.
+    fn inside(&self, path: &CStr) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        openat2(self.root()?, below_root(path), flags, Mode::empty(), RESOLVE | ResolveFlags::BENEATH)
+    }
+
+    /// Attaches a mount at a path inside.
+    fn attach(&self, mount: BorrowedFd<'_>, dest: &CStr) -> Result<(), Errno> {
+        let dest = self.inside(dest)?;
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+        move_mount(mount, c"", &dest, c"", flags)
+    }
+
+    /// Performs one operation.
+    pub(crate) fn perform(&mut self, op: &Op) -> Result<(), Errno> {
+        match op {
+            Op::DropGroups => set_thread_groups(&[]),
+            Op::DieWithLauncher => {
+                sys::die_with_parent(libc::SIGKILL)?;
+                self.launcher_lives()
+            }
+            Op::AdoptOrphans => {
+                set_child_subreaper(Some(rustix::process::getpid()))?;
+                self.children =
+                    Some(openat(CWD, c"/proc/thread-self/children", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?);
+                sys::die_with_parent(LAUNCHER_DIED)?;
+                self.launcher_lives()
+            }
+            Op::MapIds { inside, outside } => {
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                self.proc_self = Some(openat(CWD, c"/proc/self", flags, Mode::empty())?);
+                // Without privilege a group map may be written only once
+                // setgroups(2) is denied for good (Linux 3.19, CVE-2014-8989).
+                self.write_proc(c"setgroups", "deny")?;
+                self.map(*inside, *outside)
+            }
+            Op::NewKeyring => match sys::new_session_keyring() {
+                // A kernel without keys has none to pass.
+                Err(Errno::NOSYS) => Ok(()),
+                done => done,
+            },
+            Op::Hostname { name } => sethostname(name.as_encoded_bytes()),
+            Op::LoopbackUp => sys::loopback_up(),
+            Op::RootMemory => {
+                let mount = memory(None, 0o755, MountAttrFlags::empty())?;
+                self.lay_on_root(mount)
+            }
+            Op::RootTree { source, access } => {
+                let tree = self.clone_tree(source)?;
+                restrict(tree.as_fd(), *access, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)?;
+                self.lay_on_root(tree)
+            }
+            Op::Dir { place, mode } => {
+                let parent = self.inside(&place.parent)?;
+                let mode = Mode::from_raw_mode(*mode);
+                mkdirat(&parent, place.name.as_c_str(), mode)?;
+                // The caller's umask is the command's, not this directory's.
+                chmodat(&parent, place.name.as_c_str(), mode, AtFlags::empty())
+            }
+            Op::MountPoint { place } => self.create(place).map(drop),
+            Op::Symlink { target, place } => {
+                let parent = self.inside(&place.parent)?;
+                symlinkat(target.as_c_str(), &parent, place.name.as_c_str())
+            }
+            Op::File { fd, place } => {
+                let file = self.create(place)?;
+                copy(sys::inherited(*fd).ok_or(Errno::BADF)?, file.as_fd())
+            }
+            Op::Bind { source, dest, access } => {
+                let tree = self.clone_tree(source)?;
+                if *access == Access::Writable && fstatfs(&tree)?.f_flags & ST_RDONLY != 0 {
+                    // Writable was asked for, and this could only be read.
+                    return Err(Errno::ROFS);
+                }
+                restrict(tree.as_fd(), *access, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)?;
+                self.attach(tree.as_fd(), dest)
+            }
+            Op::Device { source, dest } => {
+                let tree = clone_tree(source)?;
+                // A device needs no writable mount to be written to.
+                restrict(tree.as_fd(), Access::ReadOnly, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)?;
+                self.attach(tree.as_fd(), dest)
+            }
+            Op::Tmpfs { dest, size, mode } => {
+                let mount = memory(*size, *mode, MountAttrFlags::empty())?;
+                self.attach(mount.as_fd(), dest)
+            }
+            Op::Proc { dest } => {
+                let config = fsopen(c"proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
+                fsconfig_create(&config)?;
+                let mount = fsmount(&config, FsMountFlags::FSMOUNT_CLOEXEC, QUIET | MountAttrFlags::MOUNT_ATTR_NOEXEC)?;
+                self.attach(mount.as_fd(), dest)
+            }
+            Op::Devpts { dest } => {
+                let config = fsopen(c"devpts", FsOpenFlags::FSOPEN_CLOEXEC)?;
+                fsconfig_set_string(&config, c"ptmxmode", c"0666")?;
+                fsconfig_set_string(&config, c"mode", c"0620")?;
+                fsconfig_create(&config)?;
+                let attr = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+                let mount = fsmount(&config, FsMountFlags::FSMOUNT_CLOEXEC, attr)?;
+                self.attach(mount.as_fd(), dest)
+            }
+            Op::Seal { dest } => {
+                let mount = self.inside(dest)?;
+                sys::mount_setattr(mount.as_fd(), false, &MountAttr { set: MOUNT_ATTR_RDONLY, ..MountAttr::default() })
+            }
+            Op::Hide { dest, dir: true } => {
+                let attr = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+                let mount = memory(None, 0, attr)?;
+                self.attach(mount.as_fd(), dest)
+            }
+            Op::Hide { dest, dir: false } => {
+                // A device node where devices may not be opened: nobody, root
+                // of the jail included, gets anything but EACCES.
+                let tree = clone_tree(c"/dev/null")?;
+                restrict(tree.as_fd(), Access::ReadOnly, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)?;
+                self.attach(tree.as_fd(), dest)
+            }
+            Op::Restrict { dest, mounted, access, noexec } => {
+                let at = self.inside(dest)?;
+                let extra = if *noexec { MOUNT_ATTR_NOEXEC } else { 0 };
+                if *mounted {
+                    return restrict(at.as_fd(), *access, extra);
+                }
+                let tree = open_tree(&at, c"", CLONE | OpenTreeFlags::AT_RECURSIVE | OpenTreeFlags::AT_EMPTY_PATH)?;
+                restrict(tree.as_fd(), *access, extra)?;
+                self.attach(tree.as_fd(), dest)
+            }
+            Op::EnterRoot => {
+                fchdir(self.root()?)?;
+                // The old root comes to lie on the new one and is let go of:
+                // nothing of the host's tree is left in this mount namespace.
+                pivot_root(c".", c".")?;
+                unmount(c".", UnmountFlags::DETACH)?;
+                chdir(c"/")
+            }
+            Op::LockMounts { namespaces, ids } => {
+                sys::unshare(*namespaces)?;
+                self.map(*ids, *ids)
+            }
+            Op::WipeArguments => {
+                self.arguments.wipe(b"jail");
+                Ok(())
+            }
+            Op::NotDumpable => set_dumpable_behavior(DumpableBehavior::NotDumpable),
+            Op::BoundCapabilities { keep } => bound(*keep),
+            Op::NoNewPrivileges => set_no_new_privs(true),
+            Op::NewSession => setsid().map(drop),
+            Op::Capabilities { keep } => hold(*keep),
+            Op::Chdir { path } => chdir(path.as_c_str()),
+            Op::CloseDescriptors { keep } => {
+                let mut first = 3;
+                for fd in keep.iter().filter_map(|fd| u32::try_from(*fd).ok()) {
+                    if fd > first {
+                        self.close(first, fd - 1)?;
+                    }
+                    first = fd + 1;
+                }
+                self.close(first, u32::MAX)
+            }
+        }
+    }
+
+    /// Closes descriptors but for the pipe to the launcher, which exec closes.
+    pub(crate) fn close(&self, first: u32, last: u32) -> Result<(), Errno> {
+        let report = raw(self.report);
+        if (first..=last).contains(&report) {
+            if first < report {
+                sys::close_range(first, report - 1)?;
+            }
+            if report < last {
+                sys::close_range(report + 1, last)?;
+            }
+            return Ok(());
+        }
+        sys::close_range(first, last)
+    }
+
+    /// A parent that died before it was asked to tell is noticed here: the other
+    /// end of the pipe is then gone. getppid is 0 in a new pid namespace.
+    fn launcher_lives(&self) -> Result<(), Errno> {
+        let mut fds = [PollFd::new(&self.report, PollFlags::empty())];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut fds, Some(&at_once))?;
+        if fds[0].revents().contains(PollFlags::ERR) {
+            return Err(Errno::PIPE);
+        }
+        Ok(())
+    }
+
+    fn lay_on_root(&mut self, mount: OwnedFd) -> Result<(), Errno> {
+        // On the host's root and not in a directory of it: sources are found
+        // from the root that lies below, and none of them is covered.
+        move_mount(&mount, c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+        self.root = Some(mount);
+        Ok(())
+    }
+
+    fn create(&self, place: &Place) -> Result<OwnedFd, Errno> {
+        let parent = self.inside(&place.parent)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        openat(&parent, place.name.as_c_str(), flags, Mode::from_raw_mode(0o644))
+    }
+
+    fn map(&self, inside: Ids, outside: Ids) -> Result<(), Errno> {
+        for (file, inside, outside) in [(c"uid_map", inside.uid, outside.uid), (c"gid_map", inside.gid, outside.gid)] {
+            let mut line = Line { bytes: [0; 32], length: 0 };
+            write!(line, "{inside} {outside} 1").map_err(|_| Errno::OVERFLOW)?;
+            let text = core::str::from_utf8(&line.bytes[..line.length]).map_err(|_| Errno::ILSEQ)?;
+            self.write_proc(file, text)?;
+        }
+        Ok(())
+    }
+
+    fn write_proc(&self, file: &CStr, text: &str) -> Result<(), Errno> {
+        let dir = self.proc_self.as_ref().ok_or(Errno::BADF)?;
+        let file = openat(dir, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+        write(&file, text.as_bytes()).map(drop)
+    }
+}
+
+const RESOLVE: ResolveFlags = ResolveFlags::NO_SYMLINKS.union(ResolveFlags::NO_MAGICLINKS);
+const CLONE: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags::OPEN_TREE_CLOEXEC);
+const QUIET: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NODEV);
+const MOUNT_ATTR_RDONLY: u64 = libc::MOUNT_ATTR_RDONLY;
+const MOUNT_ATTR_NOSUID: u64 = libc::MOUNT_ATTR_NOSUID;
+const MOUNT_ATTR_NODEV: u64 = libc::MOUNT_ATTR_NODEV;
+const MOUNT_ATTR_NOEXEC: u64 = libc::MOUNT_ATTR_NOEXEC;
+const ST_RDONLY: FsWord = 1;
+
+fn raw(fd: BorrowedFd<'_>) -> u32 {
+    use std::os::fd::AsRawFd;
+    u32::try_from(fd.as_raw_fd()).unwrap_or(u32::MAX)
+}
+
+/// `path` without its leading slash, which openat2 below a root refuses.
+fn below_root(path: &CStr) -> &CStr {
+    match CStr::from_bytes_with_nul(path.to_bytes_with_nul().get(1..).unwrap_or(b"\0")) {
+        Ok(rest) if !rest.is_empty() => rest,
+        Ok(_) | Err(_) => c".",
+    }
+}
+
+/// Opens a host path, once, and clones the mounts from there on down. Plans hold
+/// canonical paths: a link put there since is an error and not a way elsewhere.
+fn clone_tree(source: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let file = openat2(CWD, source, flags, Mode::empty(), RESOLVE)?;
+    // Recursive: a user namespace may not show what a mount below covers.
+    open_tree(&file, c"", CLONE | OpenTreeFlags::AT_RECURSIVE | OpenTreeFlags::AT_EMPTY_PATH)
+}
+
+/// Sets attributes on a mount and all below, and cuts it off from later mounts
+/// on the host. One call, Linux 5.12; a remount would leave submounts writable.
+fn restrict(tree: BorrowedFd<'_>, access: Access, attributes: u64) -> Result<(), Errno> {
+    let read_only = match access {
+        Access::ReadOnly => MOUNT_ATTR_RDONLY,
+        Access::Writable => 0,
+    };
+    let attr = MountAttr { set: attributes | read_only, propagation: libc::MS_PRIVATE, ..MountAttr::default() };
+    sys::mount_setattr(tree, true, &attr)
+}
+
+/// A file system in memory, mounted nowhere yet.
+fn memory(size: Option<u64>, mode: u32, attr: MountAttrFlags) -> Result<OwnedFd, Errno> {
+    let config = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let mut line = Line { bytes: [0; 32], length: 0 };
+    write!(line, "{mode:04o}\0").map_err(|_| Errno::OVERFLOW)?;
+    fsconfig_set_string(&config, c"mode", line.c_str()?)?;
+    if let Some(size) = size {
+        let mut line = Line { bytes: [0; 32], length: 0 };
+        write!(line, "{size}\0").map_err(|_| Errno::OVERFLOW)?;
+        fsconfig_set_string(&config, c"size", line.c_str()?)?;
+    }
+    fsconfig_create(&config)?;
+    fsmount(&config, FsMountFlags::FSMOUNT_CLOEXEC, QUIET | attr)
+}
+
+/// Numbers written without the heap.
+struct Line {
+    bytes: [u8; 32],
+    length: usize,
+}
+
+impl Line {
+    fn c_str(&self) -> Result<&CStr, Errno> {
+        CStr::from_bytes_until_nul(&self.bytes).map_err(|_| Errno::OVERFLOW)
+    }
+}
+
+impl core::fmt::Write for Line {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        let end = self.length + text.len();
+        self.bytes.get_mut(self.length..end).ok_or(core::fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
+    }
+}
+
+/// Copies all that `from` gives. In the kernel where it can be; a pipe or a
+/// terminal cannot be a source of sendfile on every kernel.
+fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
+    loop {
+        match sendfile(to, from, None, 1 << 30) {
+            Ok(0) => return Ok(()),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(Errno::INVAL | Errno::NOSYS | Errno::SPIPE) => break,
+            Err(errno) => return Err(errno),
+        }
+    }
+    let mut buffer = [0; 16384];
+    loop {
+        let read = match rustix::io::read(from, &mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(read) => read,
+            Err(Errno::INTR) => continue,
+            Err(errno) => return Err(errno),
+        };
+        let mut rest = &buffer[..read];
+        while !rest.is_empty() {
+            rest = &rest[write(to, rest)?..];
+        }
+    }
+}
+
+/// Leaves `keep` in the bounding set, whatever else this kernel has.
+fn bound(keep: caps::Set) -> Result<(), Errno> {
+    for number in 0..64 {
+        let one = caps::only(number);
+        if keep & one != 0 {
+            continue;
+        }
+        match remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(one)) {
+            Ok(()) => {}
+            // The first number that this kernel does not know.
+            Err(Errno::INVAL) => return Ok(()),
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// Makes `keep` the capabilities of this process, and of what it executes.
+pub(crate) fn hold(keep: caps::Set) -> Result<(), Errno> {
+    let set = CapabilitySet::from_bits_retain(keep);
+    set_capabilities(None, CapabilitySets { effective: set, permitted: set, inheritable: set })?;
+    for number in (0..64).filter(|number| keep & caps::only(*number) != 0) {
+        configure_capability_in_ambient_set(CapabilitySet::from_bits_retain(caps::only(number)), true)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,245 @@
+//! From the kernel's word to the cause: which layer refused, and what to do.
+//! The kernel says EPERM for a dozen reasons; what tells them apart is read from
+//! this machine once something has failed.
+
+use rustix::io::Errno;
+
+use crate::error::{Error, FAILED, Layer, NOT_EXECUTABLE, NOT_FOUND};
+use crate::explain::namespaces;
+use crate::launch::Failure;
+use crate::plan::{Op, Plan, Step};
+use crate::report::Report;
+use crate::text::shown;
+
+/// What is read to tell causes apart.
+#[derive(Clone, Debug, Default)]
+pub struct Signs {
+    /// Sysctls below /proc/sys/user that are 0.
+    pub zero_limits: Vec<&'static str>,
+    /// kernel.unprivileged_userns_clone is 0 (Debian's and Arch's patch).
+    pub userns_clone_off: bool,
+    /// kernel.apparmor_restrict_unprivileged_userns is 1 (Ubuntu 23.10).
+    pub apparmor_restricts: bool,
+    /// A seccomp filter is on this process.
+    pub filtered: bool,
+    /// Something is mounted over a part of /proc.
+    pub proc_masked: bool,
+    /// /proc could be read at all.
+    pub proc: bool,
+    /// This process's root is no mount: it was chrooted.
+    pub chrooted: bool,
+}
+
+const LIMITS: [&str; 7] = [
+    "max_user_namespaces",
+    "max_mnt_namespaces",
+    "max_pid_namespaces",
+    "max_net_namespaces",
+    "max_ipc_namespaces",
+    "max_uts_namespaces",
+    "max_cgroup_namespaces",
+];
+
+impl Signs {
+    /// Reads them.
+    pub fn read() -> Self {
+        let file = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let is = |path: &str, value: &str| file(path).trim() == value;
+        let mounts = file("/proc/self/mountinfo");
+        let points = || mounts.lines().filter_map(|line| line.split(' ').nth(4));
+        Self {
+            zero_limits: LIMITS.into_iter().filter(|name| is(&format!("/proc/sys/user/{name}"), "0")).collect(),
+            userns_clone_off: is("/proc/sys/kernel/unprivileged_userns_clone", "0"),
+            apparmor_restricts: is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1"),
+            filtered: file("/proc/self/status").lines().any(|line| line == "Seccomp:\t2"),
+            proc_masked: points().any(|point| point.starts_with("/proc/")),
+            proc: !mounts.is_empty(),
+            chrooted: !mounts.is_empty() && !points().any(|point| point == "/"),
+        }
+    }
+}
+
+/// The cause of a refusal that is not about a file.
+fn refused(errno: Errno, signs: &Signs) -> Option<(Layer, String)> {
+    if let (Errno::NOSPC, Some(name)) = (errno, signs.zero_limits.first()) {
+        return Some((Layer::KernelSetting, format!("user.{name} is 0: sysctl -w user.{name}=15000 as root")));
+    }
+    match errno {
+        Errno::NOSPC | Errno::USERS => Some((
+            Layer::KernelSetting,
+            "too many namespaces, or nested too deeply: raise user.max_user_namespaces, or end some of them".into(),
+        )),
+        Errno::NOSYS | Errno::INVAL => {
+            Some((Layer::Kernel, "it is too old or built without this: Linux 5.12 and namespaces are needed".into()))
+        }
+        Errno::AGAIN => Some((Layer::Kernel, "a limit on processes is reached: see ulimit -u, or the cgroup's pids.max".into())),
+        Errno::NOMEM => Some((Layer::Kernel, "memory is short".into())),
+        Errno::PERM | Errno::ACCESS => {
+            if signs.userns_clone_off {
+                Some((
+                    Layer::KernelSetting,
+                    "kernel.unprivileged_userns_clone is 0: sysctl -w kernel.unprivileged_userns_clone=1 as root".into(),
+                ))
+            } else if signs.chrooted {
+                Some((
+                    Layer::Kernel,
+                    "a chrooted process may make no user namespace: start jail outside the chroot, or enter it with jail --root"
+                        .into(),
+                ))
+            } else if signs.filtered {
+                Some((
+                    Layer::Container,
+                    "a seccomp filter is on this process: let the container make namespaces (docker run --security-opt seccomp=unconfined)".into(),
+                ))
+            } else if signs.apparmor_restricts {
+                Some((
+                    Layer::AppArmor,
+                    "kernel.apparmor_restrict_unprivileged_userns is 1: install an AppArmor profile for jail that allows userns, or set it to 0 as root".into(),
+                ))
+            } else {
+                None
+            }
+        }
+        _ => None,
+    }
+}
+
+/// Turns a failed launch into the error that is printed.
+pub fn error(plan: &Plan, failure: Failure, signs: &Signs) -> Error {
+    match failure {
+        Failure::Prepare(errno) => plain("prepare the launch", errno, signs),
+        Failure::Namespaces(errno) => plain(&format!("make the namespaces {}", namespaces(plan.namespaces)), errno, signs),
+        Failure::Killed(signal) => Error {
+            status: u8::try_from(128 + signal).unwrap_or(FAILED),
+            problem: format!("process 1 of the jail was ended by signal {signal}"),
+            layer: Layer::Kernel,
+            remedy: "someone outside did so, or memory ran out; everything in the jail is dead".into(),
+            ..Error::usage(None, "", "")
+        },
+        Failure::Outside(index, errno) => step(plan.outside.get(index), errno, signs),
+        Failure::Inside(Report::Inside(index, errno)) => step(plan.inside.get(index), errno, signs),
+        Failure::Inside(Report::Last(index, errno)) => step(plan.last.get(index), errno, signs),
+        Failure::Inside(Report::Fork(errno)) => plain("start the command's process", errno, signs),
+        Failure::Inside(Report::Exec { index, found, errno }) => exec(plan, index, found, errno),
+        Failure::Inside(Report::Ended(_)) => plain("wait for the command", Errno::IO, signs),
+    }
+}
+
+fn plain(doing: &str, errno: Errno, signs: &Signs) -> Error {
+    let (layer, remedy) = refused(errno, signs).unwrap_or((Layer::Kernel, unknown()));
+    Error { doing: doing.into(), layer, ..Error::usage(None, errno.to_string(), remedy) }
+}
+
+fn unknown() -> String {
+    "nothing on this machine says why; unshare -Urmpf true tells whether others are refused too".into()
+}
+
+/// What a step that failed means.
+fn step(step: Option<&Step>, errno: Errno, signs: &Signs) -> Error {
+    let Some(step) = step else {
+        return plain("perform the plan", errno, signs);
+    };
+    let (layer, remedy) = cause(&step.op, errno, signs);
+    let problem = match (&step.op, errno) {
+        (Op::Bind { .. }, Errno::ROFS) => "the file system is mounted read-only".into(),
+        (Op::DieWithLauncher | Op::AdoptOrphans, Errno::PIPE) => "the launcher is gone".into(),
+        _ => errno.to_string(),
+    };
+    Error { doing: step.op.to_string(), layer, ..Error::usage(step.asked.as_ref().map(|a| a.text().to_owned()), problem, remedy) }
+}
+
+fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
+    let files = |remedy: &str| (Layer::Files, remedy.to_owned());
+    let system = || refused(errno, signs).unwrap_or((Layer::Kernel, unknown()));
+    match op {
+        Op::MapIds { .. } if !signs.proc => {
+            (Layer::Container, "/proc is not mounted here: mount it, jail writes /proc/self/uid_map".into())
+        }
+        Op::Proc { .. } if errno == Errno::PERM && signs.proc_masked => (
+            Layer::Container,
+            "parts of /proc are covered here (by a container runtime), and a new one would show them: say --proc none".into(),
+        ),
+        Op::Bind { .. } | Op::RootTree { .. } | Op::Device { .. } => match errno {
+            Errno::NOENT | Errno::NOTDIR => files("it changed while jail was starting: start again"),
+            Errno::LOOP => files("a symbolic link came to be in its way while jail was starting: find out who made it"),
+            Errno::ACCESS => files("the caller must be allowed to search every directory above it"),
+            Errno::ROFS => files("say --ro, or remount it writable"),
+            Errno::PERM if signs.apparmor_restricts => system(),
+            _ => system(),
+        },
+        Op::File { .. } => match errno {
+            Errno::NOSPC => files("memory for files is full"),
+            Errno::BADF => files("the descriptor cannot be read: open it for reading"),
+            Errno::ISDIR => files("the descriptor is a directory: name a file"),
+            _ => system(),
+        },
+        Op::Dir { .. } | Op::MountPoint { .. } | Op::Symlink { .. } => match errno {
+            Errno::EXIST => files("it came to be there while jail was starting: start again"),
+            Errno::NOSPC => files("memory for files is full: give the tmpfs a larger size"),
+            Errno::ROFS => files("it lies in what is read-only: show it elsewhere"),
+            Errno::NAMETOOLONG => files("the name is too long"),
+            _ => system(),
+        },
+        Op::Chdir { .. } => files("the command's user must be allowed to enter it"),
+        Op::Restrict { .. } | Op::Hide { .. } | Op::Tmpfs { .. } | Op::Seal { .. } | Op::Proc { .. } | Op::Devpts { .. } => {
+            match errno {
+                Errno::NOENT | Errno::NOTDIR | Errno::LOOP => files("the tree changed while jail was starting: start again"),
+                _ => system(),
+            }
+        }
+        Op::DieWithLauncher | Op::AdoptOrphans => (Layer::Kernel, "start again".into()),
+        Op::DropGroups
+        | Op::MapIds { .. }
+        | Op::NewKeyring
+        | Op::Hostname { .. }
+        | Op::LoopbackUp
+        | Op::RootMemory
+        | Op::EnterRoot
+        | Op::LockMounts { .. }
+        | Op::WipeArguments
+        | Op::NotDumpable
+        | Op::BoundCapabilities { .. }
+        | Op::NoNewPrivileges
+        | Op::NewSession
+        | Op::Capabilities { .. }
+        | Op::CloseDescriptors { .. } => system(),
+    }
+}
+
+/// The command was not found, or cannot be executed.
+fn exec(plan: &Plan, index: usize, found: bool, errno: Errno) -> Error {
+    let name = plan.command.argv.first().map(shown).unwrap_or_default();
+    let path = plan.command.candidates.get(index).map(|p| shown(p.to_string_lossy().as_ref())).unwrap_or_default();
+    let (status, problem, remedy) = match (found, errno) {
+        (false, _) if plan.command.candidates.len() > 1 => (
+            NOT_FOUND,
+            "not found in any directory of PATH inside".to_owned(),
+            "show its directory with --ro, or set --env PATH=...; --explain prints what is visible".to_owned(),
+        ),
+        (false, _) => {
+            (NOT_FOUND, format!("{path} is not visible inside"), "show it with --ro; --explain prints what is visible".into())
+        }
+        (true, Errno::NOENT | Errno::NOTDIR) => (
+            NOT_EXECUTABLE,
+            format!("{path} is there, and its interpreter or loader is not"),
+            "show that too: see the file's first line (#!), or file(1)".into(),
+        ),
+        (true, Errno::ACCESS) => (
+            NOT_EXECUTABLE,
+            format!("{path} may not be executed: {errno}"),
+            "chmod +x it, or leave out the --noexec above it".into(),
+        ),
+        (true, Errno::NOEXEC) => (
+            NOT_EXECUTABLE,
+            format!("{path} is no program that this machine runs: {errno}"),
+            "a script needs a first line such as #!/bin/sh".into(),
+        ),
+        (true, Errno::TOOBIG) => (
+            NOT_EXECUTABLE,
+            format!("{path}: {errno}"),
+            "arguments and environment are longer than the kernel takes: see getconf ARG_MAX, ulimit -s".into(),
+        ),
+        (true, _) => (NOT_EXECUTABLE, format!("{path}: {errno}"), "see execve(2)".into()),
+    };
+    Error { status, doing: format!("execute {name}"), layer: Layer::Files, ..Error::usage(None, problem, remedy) }
+}

@@ -1,0 +1,242 @@
+//! The plan in words: for a person, for a program, and at the head of errors.
+
+use core::fmt;
+use std::ffi::{CStr, OsStr};
+use std::os::unix::ffi::OsStrExt;
+
+use crate::caps;
+use crate::plan::{Op, Plan, Step};
+use crate::policy::{Access, Init};
+use crate::text::{json, shown};
+
+struct Path<'a>(&'a CStr);
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&shown(OsStr::from_bytes(self.0.to_bytes())))
+    }
+}
+
+fn access(access: Access) -> &'static str {
+    match access {
+        Access::ReadOnly => "read-only",
+        Access::Writable => "writable",
+    }
+}
+
+fn capabilities(set: caps::Set) -> String {
+    if set == 0 { "none".into() } else { caps::names(set).join(" ") }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DropGroups => f.write_str("drop supplementary groups"),
+            Self::DieWithLauncher => f.write_str("die with the launcher"),
+            Self::AdoptOrphans => f.write_str("adopt orphans, and kill them with the launcher"),
+            Self::MapIds { inside, outside } => {
+                write!(f, "uid {} and gid {} inside are {} and {} outside", inside.uid, inside.gid, outside.uid, outside.gid)
+            }
+            Self::NewKeyring => f.write_str("new session keyring"),
+            Self::Hostname { name } => write!(f, "hostname {}", shown(name)),
+            Self::LoopbackUp => f.write_str("own loopback, up"),
+            Self::RootMemory => f.write_str("start from an empty root"),
+            Self::RootTree { source, access: a } => write!(f, "start from {}, {}", Path(source), access(*a)),
+            Self::Dir { place, mode } => write!(f, "directory {} (mode {mode:o})", Path(&place.path)),
+            Self::MountPoint { place } => write!(f, "mount point {}", Path(&place.path)),
+            Self::Symlink { target, place } => write!(f, "link {} -> {}", Path(&place.path), Path(target)),
+            Self::File { fd, place } => write!(f, "file {} from descriptor {fd}", Path(&place.path)),
+            Self::Bind { source, dest, access: a } if source == dest => write!(f, "{} {}", access(*a), Path(dest)),
+            Self::Bind { source, dest, access: a } => {
+                write!(f, "{} {}, which is {} outside", access(*a), Path(dest), Path(source))
+            }
+            Self::Device { source, dest } if source == dest => write!(f, "device {}", Path(dest)),
+            Self::Device { source, dest } => write!(f, "device {}, which is {} outside", Path(dest), Path(source)),
+            Self::Tmpfs { dest, size: None, mode } => write!(f, "memory {} (mode {mode:o})", Path(dest)),
+            Self::Tmpfs { dest, size: Some(size), mode } => {
+                write!(f, "memory {} (mode {mode:o}, at most {size} bytes)", Path(dest))
+            }
+            Self::Proc { dest } => write!(f, "own process table {}", Path(dest)),
+            Self::Devpts { dest } => write!(f, "own pseudo-terminals {}", Path(dest)),
+            Self::Seal { dest } => write!(f, "read-only from here on {}", Path(dest)),
+            Self::Hide { dest, .. } => write!(f, "hide {}", Path(dest)),
+            Self::Restrict { dest, access: a, noexec, .. } => {
+                let read_only = if *a == Access::ReadOnly { "read-only " } else { "" };
+                let noexec = if *noexec { "no execution " } else { "" };
+                write!(f, "{read_only}{noexec}below {}", Path(dest))
+            }
+            Self::EnterRoot => f.write_str("make it / and let go of the host's"),
+            Self::LockMounts { namespaces: n, .. } => write!(f, "lock the mounts; new namespaces: {}", namespaces(*n)),
+            Self::WipeArguments => f.write_str("wipe the launcher's arguments"),
+            Self::NotDumpable => f.write_str("close process 1 to others"),
+            Self::BoundCapabilities { keep } => write!(f, "capabilities that can ever be had: {}", capabilities(*keep)),
+            Self::NoNewPrivileges => f.write_str("no new privileges on exec"),
+            Self::NewSession => f.write_str("new session"),
+            Self::Capabilities { keep } => write!(f, "capabilities: {}", capabilities(*keep)),
+            Self::Chdir { path } => write!(f, "start in {}", Path(path)),
+            Self::CloseDescriptors { keep } => {
+                f.write_str("descriptors: 0 1 2")?;
+                keep.iter().try_for_each(|fd| write!(f, " {fd}"))
+            }
+        }
+    }
+}
+
+impl Op {
+    /// A word for programs, stable.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::DropGroups => "drop-groups",
+            Self::DieWithLauncher => "die-with-launcher",
+            Self::AdoptOrphans => "adopt-orphans",
+            Self::MapIds { .. } => "map-ids",
+            Self::NewKeyring => "new-keyring",
+            Self::Hostname { .. } => "hostname",
+            Self::LoopbackUp => "loopback-up",
+            Self::RootMemory => "root-memory",
+            Self::RootTree { .. } => "root-tree",
+            Self::Dir { .. } => "dir",
+            Self::MountPoint { .. } => "mount-point",
+            Self::Symlink { .. } => "symlink",
+            Self::File { .. } => "file",
+            Self::Bind { .. } => "bind",
+            Self::Device { .. } => "device",
+            Self::Tmpfs { .. } => "tmpfs",
+            Self::Proc { .. } => "proc",
+            Self::Devpts { .. } => "devpts",
+            Self::Seal { .. } => "seal",
+            Self::Hide { .. } => "hide",
+            Self::Restrict { .. } => "restrict",
+            Self::EnterRoot => "enter-root",
+            Self::LockMounts { .. } => "lock-mounts",
+            Self::WipeArguments => "wipe-arguments",
+            Self::NotDumpable => "not-dumpable",
+            Self::BoundCapabilities { .. } => "bound-capabilities",
+            Self::NoNewPrivileges => "no-new-privileges",
+            Self::NewSession => "new-session",
+            Self::Capabilities { .. } => "capabilities",
+            Self::Chdir { .. } => "chdir",
+            Self::CloseDescriptors { .. } => "close-descriptors",
+        }
+    }
+
+    /// The source and the path inside, where it has them.
+    fn paths(&self) -> (Option<&CStr>, Option<&CStr>) {
+        match self {
+            Self::RootTree { source, .. } => (Some(source), Some(c"/")),
+            Self::Bind { source, dest, .. } | Self::Device { source, dest } => (Some(source), Some(dest)),
+            Self::Tmpfs { dest, .. }
+            | Self::Proc { dest }
+            | Self::Devpts { dest }
+            | Self::Seal { dest }
+            | Self::Hide { dest, .. }
+            | Self::Restrict { dest, .. }
+            | Self::Chdir { path: dest } => (None, Some(dest)),
+            Self::Dir { place, .. } | Self::MountPoint { place } | Self::Symlink { place, .. } | Self::File { place, .. } => {
+                (None, Some(&place.path))
+            }
+            Self::RootMemory => (None, Some(c"/")),
+            Self::DropGroups
+            | Self::DieWithLauncher
+            | Self::AdoptOrphans
+            | Self::MapIds { .. }
+            | Self::NewKeyring
+            | Self::Hostname { .. }
+            | Self::LoopbackUp
+            | Self::EnterRoot
+            | Self::LockMounts { .. }
+            | Self::WipeArguments
+            | Self::NotDumpable
+            | Self::BoundCapabilities { .. }
+            | Self::NoNewPrivileges
+            | Self::NewSession
+            | Self::Capabilities { .. }
+            | Self::CloseDescriptors { .. } => (None, None),
+        }
+    }
+}
+
+fn namespace_names(bits: i32) -> Vec<&'static str> {
+    [
+        (libc::CLONE_NEWUSER, "user"),
+        (libc::CLONE_NEWNS, "mount"),
+        (libc::CLONE_NEWPID, "pid"),
+        (libc::CLONE_NEWNET, "net"),
+        (libc::CLONE_NEWIPC, "ipc"),
+        (libc::CLONE_NEWUTS, "uts"),
+        (libc::CLONE_NEWCGROUP, "cgroup"),
+    ]
+    .into_iter()
+    .filter(|(bit, _)| bits & bit != 0)
+    .map(|(_, name)| name)
+    .collect()
+}
+
+/// The names of CLONE_NEW* bits.
+pub fn namespaces(bits: i32) -> String {
+    namespace_names(bits).join(" ")
+}
+
+fn lists(plan: &Plan) -> [(&'static str, &'static str, &[Step]); 3] {
+    [
+        ("outside", "The launcher:", &plan.outside),
+        ("inside", "Process 1:", &plan.inside),
+        ("last", "The command's process:", &plan.last),
+    ]
+}
+
+/// The plan for a person: a line a step, with the flag that asked for it.
+pub fn text(plan: &Plan) -> String {
+    let mut out = format!("New namespaces: {}\n", namespaces(plan.namespaces));
+    for (_, title, steps) in lists(plan) {
+        if steps.is_empty() {
+            continue;
+        }
+        out.push_str(title);
+        out.push('\n');
+        for step in steps {
+            let line = step.op.to_string();
+            match &step.asked {
+                Some(asked) => out.push_str(&format!("  {line:<50}  [{}]\n", asked.text())),
+                None => out.push_str(&format!("  {line}\n")),
+            }
+        }
+    }
+    let names: Vec<String> = plan.command.env.iter().map(|(name, _)| shown(name)).collect();
+    out.push_str(&format!("  environment: {}\n", names.join(" ")));
+    let words: Vec<String> = plan.command.argv.iter().map(shown).collect();
+    out.push_str(&format!("  execute {}\n", words.join(" ")));
+    out
+}
+
+/// The plan for a program: one JSON object. Values of variables are left out.
+pub fn to_json(plan: &Plan) -> String {
+    let array = |items: Vec<String>| format!("[{}]", items.join(","));
+    let path = |path: Option<&CStr>| path.map_or("null".into(), |p| json(OsStr::from_bytes(p.to_bytes())));
+    let mut out = format!("{{\"namespaces\":{}", array(namespace_names(plan.namespaces).into_iter().map(json).collect()));
+    for (name, _, steps) in lists(plan) {
+        let steps = steps.iter().map(|step| {
+            let (source, dest) = step.op.paths();
+            format!(
+                "{{\"op\":{},\"source\":{},\"dest\":{},\"text\":{},\"flag\":{}}}",
+                json(step.op.name()),
+                path(source),
+                path(dest),
+                json(step.op.to_string()),
+                step.asked.as_ref().map_or("null".into(), |asked| json(asked.text())),
+            )
+        });
+        out.push_str(&format!(",\"{name}\":{}", array(steps.collect())));
+    }
+    let init = match plan.init {
+        Init::Reaper => "reaper",
+        Init::None => "none",
+    };
+    out.push_str(&format!(
+        ",\"init\":{},\"environment\":{},\"command\":{}}}\n",
+        json(init),
+        array(plan.command.env.iter().map(|(name, _)| json(name)).collect()),
+        array(plan.command.argv.iter().map(json).collect()),
+    ));
+    out
+}

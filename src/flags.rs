@@ -1,0 +1,175 @@
+//! The flags: one row each, from which the parser, `--help` and the checks of
+//! the manual come. What a flag means is in `policy`.
+
+/// A heading of `--help` and of the manual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// What is private and what is shared.
+    Anchors,
+    /// What can be seen in the file tree.
+    Files,
+    /// Environment, descriptors, directory.
+    Surroundings,
+    /// What else holds the command back.
+    Layers,
+    /// How the command lives and dies.
+    Life,
+    /// What jail says of itself.
+    Seeing,
+}
+
+impl Section {
+    /// The heading.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Anchors => "Anchors",
+            Self::Files => "Files",
+            Self::Surroundings => "Environment, descriptors, directory",
+            Self::Layers => "Layers",
+            Self::Life => "Life",
+            Self::Seeing => "Seeing",
+        }
+    }
+}
+
+/// What follows a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// Nothing.
+    Nothing,
+    /// One word for each name.
+    Words(&'static [&'static str]),
+    /// Perhaps one word, after `=`.
+    Perhaps(&'static str),
+}
+
+/// One flag.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Flag {
+    /// Its name without the dashes.
+    pub long: &'static str,
+    /// What follows it.
+    pub takes: Takes,
+    /// May it be given more than once?
+    pub repeats: bool,
+    /// Where it stands in the help.
+    pub section: Section,
+    /// What it does, in a few words.
+    pub help: &'static str,
+}
+
+const fn row(long: &'static str, takes: Takes, repeats: bool, section: Section, help: &'static str) -> Flag {
+    Flag { long, takes, repeats, section, help }
+}
+
+use Section::{Anchors, Files, Layers, Life, Seeing, Surroundings};
+use Takes::{Nothing, Perhaps, Words};
+
+/// Every flag, in the order of the help.
+#[rustfmt::skip]
+pub static FLAGS: &[Flag] = &[
+    row("net", Words(&["none|host"]), false, Anchors, "own loopback and nothing else, or the host's network"),
+    row("pid", Words(&["private|host"]), false, Anchors, "own process table, or the host's"),
+    row("ipc", Words(&["private|host"]), false, Anchors, "own System V and POSIX IPC, or the host's"),
+    row("cgroup", Words(&["private|host"]), false, Anchors, "own view of the cgroup tree, or the host's"),
+    row("proc", Words(&["private|none|host"]), false, Anchors, "what /proc is"),
+    row("dev", Words(&["private|none|host"]), false, Anchors, "what /dev is"),
+    row("tmp", Words(&["private|none|host"]), false, Anchors, "what /tmp is"),
+    row("run", Words(&["private|none|host"]), false, Anchors, "what /run is"),
+    row("home", Words(&["private|none"]), false, Anchors, "an empty directory at $HOME, or none"),
+    row("hostname", Words(&["NAME"]), false, Anchors, "the hostname inside (default: jail)"),
+    row("uid", Words(&["N"]), false, Anchors, "the user id inside (default: the caller's)"),
+    row("gid", Words(&["N"]), false, Anchors, "the group id inside (default: the caller's)"),
+    row("as-root", Nothing, false, Anchors, "uid and gid 0 inside, with a jailed root's powers"),
+
+    row("root", Words(&["DIR"]), false, Files, "DIR is /, read-only, instead of the host's system"),
+    row("writable", Nothing, false, Files, "the --root tree may be changed"),
+    row("ro", Words(&["PATH"]), true, Files, "the host's PATH, read-only, at the same place"),
+    row("rw", Words(&["PATH"]), true, Files, "the host's PATH, writable, at the same place"),
+    row("ro-bind", Words(&["SRC", "DST"]), true, Files, "the host's SRC, read-only, at DST"),
+    row("rw-bind", Words(&["SRC", "DST"]), true, Files, "the host's SRC, writable, at DST"),
+    row("ro-try", Words(&["PATH"]), true, Files, "--ro unless PATH is missing"),
+    row("rw-try", Words(&["PATH"]), true, Files, "--rw unless PATH is missing"),
+    row("ro-bind-try", Words(&["SRC", "DST"]), true, Files, "--ro-bind unless SRC is missing"),
+    row("rw-bind-try", Words(&["SRC", "DST"]), true, Files, "--rw-bind unless SRC is missing"),
+    row("tmpfs", Words(&["DST[,size=N]"]), true, Files, "an empty writable directory in memory"),
+    row("dir", Words(&["DST"]), true, Files, "an empty directory, made inside"),
+    row("symlink", Words(&["TARGET", "DST"]), true, Files, "a symbolic link, made inside"),
+    row("file", Words(&["FD", "DST"]), true, Files, "a file with what is read from descriptor FD"),
+    row("hide", Words(&["PATH"]), true, Files, "an empty, unreadable thing over PATH"),
+    row("hide-try", Words(&["PATH"]), true, Files, "--hide unless PATH is missing"),
+    row("noexec", Words(&["PATH"]), true, Files, "nothing under PATH can be executed"),
+    row("device", Words(&["PATH"]), true, Files, "one host device node, e.g. /dev/kvm"),
+    row("device-try", Words(&["PATH"]), true, Files, "--device unless PATH is missing"),
+
+    row("env", Words(&["NAME[=VALUE]"]), true, Surroundings, "pass NAME (or all that match a glob), or set it"),
+    row("fd", Words(&["N"]), true, Surroundings, "keep descriptor N; all others from 3 up are closed"),
+    row("chdir", Words(&["DIR"]), false, Surroundings, "start in DIR (default: here if visible, else /)"),
+    row("args", Words(&["FILE"]), true, Surroundings, "read further flags from FILE, one word a line"),
+
+    row("cap", Words(&["NAME"]), true, Layers, "keep one capability over the jail's own namespaces"),
+
+    row("new-session", Nothing, false, Life, "start the command in a session of its own"),
+    row("init", Words(&["reaper|none"]), false, Life, "what is process 1: a reaper, or the command itself"),
+
+    row("explain", Perhaps("text|json"), false, Seeing, "print what would be done and why; run nothing"),
+    row("version", Nothing, false, Seeing, "print the version"),
+    row("help", Nothing, false, Seeing, "print this"),
+];
+
+/// The row of the flag called `long`.
+pub fn find(long: &str) -> Option<&'static Flag> {
+    FLAGS.iter().find(|flag| flag.long == long)
+}
+
+/// What `--help` prints; no line is longer than 80 columns.
+pub fn help() -> String {
+    let mut out = String::from(
+        "usage: jail [OPTION]... [--] COMMAND [ARG]...\n\
+         Run COMMAND where it sees nothing but what a flag names.\n\n\
+         \u{20}   jail -- make test                       the host's system, read-only\n\
+         \u{20}   jail --rw . -- make test                ... and this directory, writable\n\
+         \u{20}   jail --root ./tree --net none -- cmd    ./tree is /, read-only\n",
+    );
+    let mut section = None;
+    for flag in FLAGS {
+        if section != Some(flag.section) {
+            section = Some(flag.section);
+            out.push_str(&format!("\n{}\n", flag.section.title()));
+        }
+        let left = match flag.takes {
+            Nothing => format!("  --{}", flag.long),
+            Words(words) => format!("  --{} {}", flag.long, words.join(" ")),
+            Perhaps(word) => format!("  --{}[={word}]", flag.long),
+        };
+        out.push_str(&format!("{left:<27} {}\n", flag.help));
+    }
+    out.push_str(
+        "\nExit status: the command's own; 128+N when signal N ended it; 125 jail itself\n\
+         failed; 126 found but not executable; 127 not found. See jail(1).\n",
+    );
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_fits_eighty_columns_and_names_every_flag() {
+        let help = help();
+        for line in help.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+        for flag in FLAGS {
+            assert!(help.contains(&format!("  --{}", flag.long)), "{}", flag.long);
+        }
+    }
+
+    #[test]
+    fn no_flag_stands_twice() {
+        for (index, flag) in FLAGS.iter().enumerate() {
+            assert!(FLAGS[..index].iter().all(|other| other.long != flag.long), "{}", flag.long);
+        }
+    }
+}

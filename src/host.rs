@@ -1,0 +1,262 @@
+//! What this machine is: facts that are read and never changed. The plan asks
+//! here and nowhere else; tests hand it a machine that they made up.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, FileType, readlinkat, statat};
+use rustix::io::Errno;
+use rustix::process::{getegid, geteuid, getgid, getgroups, getuid};
+
+use crate::sys;
+
+/// What lies at a path; a link is not followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// Nothing.
+    Missing,
+    /// It may not be looked at.
+    Denied(Errno),
+    /// A directory.
+    Dir,
+    /// A regular file, socket or pipe.
+    File,
+    /// A device node.
+    Device,
+    /// A symbolic link and what it says.
+    Link(PathBuf),
+}
+
+/// The machine, as far as the plan needs it.
+#[derive(Debug)]
+pub struct Host {
+    /// The caller's effective user id.
+    pub uid: u32,
+    /// The caller's effective group id.
+    pub gid: u32,
+    /// Do the real ids differ from the effective ones (a set-id executable)?
+    pub set_id: bool,
+    /// Has the caller supplementary groups?
+    pub has_groups: bool,
+    /// The caller's directory; None where it is gone or cannot be named.
+    pub cwd: Option<PathBuf>,
+    /// The caller's environment.
+    pub env: Vec<(OsString, OsString)>,
+    files: Files,
+    descriptors: Option<Vec<i32>>,
+}
+
+#[derive(Debug)]
+enum Files {
+    /// Asked of the kernel when first needed, and remembered: each path is
+    /// looked at once, so that the whole plan rests on one answer.
+    Machine(RefCell<BTreeMap<PathBuf, Fact>>),
+    /// Made up.
+    #[cfg(test)]
+    Given(BTreeMap<PathBuf, Fact>),
+}
+
+impl Host {
+    /// This machine, as the caller sees it.
+    pub fn observe() -> Self {
+        let groups = getgroups().unwrap_or_default();
+        let gid = getegid();
+        Self {
+            uid: geteuid().as_raw(),
+            gid: gid.as_raw(),
+            set_id: getuid() != geteuid() || getgid() != gid,
+            has_groups: groups.iter().any(|group| *group != gid),
+            cwd: std::env::current_dir().ok(),
+            env: std::env::vars_os().collect(),
+            files: Files::Machine(RefCell::default()),
+            descriptors: None,
+        }
+    }
+
+    /// What lies at the absolute `path`.
+    pub fn look(&self, path: &Path) -> Fact {
+        match &self.files {
+            Files::Machine(known) => {
+                if let Some(fact) = known.borrow().get(path) {
+                    return fact.clone();
+                }
+                let fact = look(path);
+                known.borrow_mut().insert(path.to_owned(), fact.clone());
+                fact
+            }
+            #[cfg(test)]
+            Files::Given(files) => files.get(path).cloned().unwrap_or(Fact::Missing),
+        }
+    }
+
+    /// Did the caller leave descriptor `fd` open?
+    pub fn is_open(&self, fd: i32) -> bool {
+        match &self.descriptors {
+            None => sys::is_open(fd),
+            Some(open) => open.contains(&fd),
+        }
+    }
+
+    /// The caller's variable `name`.
+    pub fn var(&self, name: &OsStr) -> Option<&OsStr> {
+        self.env.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_os_str())
+    }
+
+    /// `path` from `/`, without `.`, doubled slashes or, where that is safe to
+    /// say without looking, anything else: `..` stays, for a link may precede it.
+    ///
+    /// # Errors
+    /// A relative path where the caller's directory is not known.
+    pub fn absolute(&self, path: &Path) -> Result<PathBuf, Errno> {
+        let joined = match &self.cwd {
+            _ if path.is_absolute() => path.to_owned(),
+            Some(cwd) => cwd.join(path),
+            None => return Err(Errno::NOENT),
+        };
+        Ok(joined.components().collect())
+    }
+
+    /// Where `path` leads on the host, all links followed.
+    ///
+    /// # Errors
+    /// The kernel's error at the first component that cannot be passed.
+    pub fn canonical(&self, path: &Path) -> Result<PathBuf, Errno> {
+        let mut rest: Vec<OsString> = components(path);
+        let mut done = PathBuf::from("/");
+        let mut links = 0;
+        while let Some(name) = rest.pop() {
+            if name == ".." {
+                done.pop();
+                continue;
+            }
+            done.push(&name);
+            match self.look(&done) {
+                Fact::Missing => return Err(Errno::NOENT),
+                Fact::Denied(errno) => return Err(errno),
+                Fact::Dir => {}
+                Fact::File | Fact::Device if rest.is_empty() => {}
+                Fact::File | Fact::Device => return Err(Errno::NOTDIR),
+                Fact::Link(target) => {
+                    links += 1;
+                    // As many as the kernel follows.
+                    if links > 40 {
+                        return Err(Errno::LOOP);
+                    }
+                    done.pop();
+                    if target.is_absolute() {
+                        done = PathBuf::from("/");
+                    }
+                    rest.extend(components(&target));
+                }
+            }
+        }
+        Ok(done)
+    }
+}
+
+/// The names in `path`, the last one first, `..` among them.
+pub fn components(path: &Path) -> Vec<OsString> {
+    path.as_os_str()
+        .as_bytes()
+        .split(|b| *b == b'/')
+        .filter(|name| !name.is_empty() && *name != b".")
+        .map(|name| OsStr::from_bytes(name).to_owned())
+        .rev()
+        .collect()
+}
+
+fn look(path: &Path) -> Fact {
+    let stat = match statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => stat,
+        Err(Errno::NOENT | Errno::NOTDIR) => return Fact::Missing,
+        Err(errno) => return Fact::Denied(errno),
+    };
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => Fact::Dir,
+        FileType::CharacterDevice | FileType::BlockDevice => Fact::Device,
+        FileType::Symlink => match readlinkat(CWD, path, Vec::new()) {
+            Ok(target) => Fact::Link(PathBuf::from(OsStr::from_bytes(target.as_bytes()))),
+            Err(errno) => Fact::Denied(errno),
+        },
+        FileType::RegularFile | FileType::Socket | FileType::Fifo | FileType::Unknown => Fact::File,
+    }
+}
+
+#[cfg(test)]
+impl Host {
+    /// A made-up machine: an unprivileged user in /home/u/proj of a merged-/usr
+    /// system, with `more` files. A trailing slash makes a directory, `->` a
+    /// link, `!` a device; parents come by themselves.
+    pub fn made_up(more: &[&str]) -> Self {
+        let usual = [
+            "/usr/bin/",
+            "/usr/lib/",
+            "/usr/sbin/",
+            "/bin->usr/bin",
+            "/lib->usr/lib",
+            "/sbin->usr/sbin",
+            "/etc/passwd",
+            "/opt/",
+            "/home/u/proj/",
+            "/proc/keys",
+            "/proc/sys/",
+            "/proc/kcore",
+            "/proc/sysrq-trigger",
+            "/run/",
+            "/tmp/",
+            "/dev/pts/",
+            "/dev/null!",
+            "/dev/zero!",
+            "/dev/full!",
+            "/dev/random!",
+            "/dev/urandom!",
+            "/dev/tty!",
+            "/dev/kvm!",
+        ];
+        let mut files = BTreeMap::from([(PathBuf::from("/"), Fact::Dir)]);
+        for line in usual.iter().chain(more) {
+            let (path, fact) = match line.split_once("->") {
+                Some((path, target)) => (path, Fact::Link(target.into())),
+                None if line.ends_with('/') => (line.trim_end_matches('/'), Fact::Dir),
+                None if line.ends_with('!') => (line.trim_end_matches('!'), Fact::Device),
+                None => (*line, Fact::File),
+            };
+            for parent in Path::new(path).ancestors().skip(1) {
+                files.entry(parent.to_owned()).or_insert(Fact::Dir);
+            }
+            files.insert(path.into(), fact);
+        }
+        let env =
+            [("HOME", "/home/u"), ("PATH", "/usr/bin:/bin"), ("LANG", "C"), ("LC_ALL", "C"), ("SECRET", "s"), ("CI_A", "1")];
+        Self {
+            uid: 1000,
+            gid: 1000,
+            set_id: false,
+            has_groups: false,
+            cwd: Some("/home/u/proj".into()),
+            env: env.map(|(n, v)| (n.into(), v.into())).into(),
+            files: Files::Given(files),
+            descriptors: Some(vec![0, 1, 2, 7, 8]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_followed_to_where_they_lead() {
+        let host = Host::made_up(&["/a/l->../b/c", "/b/c/f", "/b/c/abs->/a/l/f", "/loop->loop"]);
+        let at = |p: &str| host.canonical(Path::new(p));
+        assert_eq!(at("/a/l/f"), Ok("/b/c/f".into()));
+        assert_eq!(at("/b/c/abs"), Ok("/b/c/f".into()));
+        assert_eq!(at("/a/l/.."), Ok("/b".into()));
+        assert_eq!(at("/loop"), Err(Errno::LOOP));
+        assert_eq!(at("/nope/x"), Err(Errno::NOENT));
+        assert_eq!(at("/b/c/f/x"), Err(Errno::NOTDIR));
+    }
+}

@@ -1,0 +1,174 @@
+//! The processes inside: process 1, which builds the view, starts the command,
+//! reaps what is orphaned, and ends with it; and the command's, until exec.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use rustix::fs::{Access as Wanted, AtFlags, CWD, accessat};
+use rustix::io::{Errno, pread};
+use rustix::process::{Pid, WaitOptions, wait};
+
+use crate::apply::{LAUNCHER_DIED, State, hold};
+use crate::error::{FAILED, NOT_EXECUTABLE, NOT_FOUND};
+use crate::plan::Plan;
+use crate::policy::Init;
+use crate::report::Report;
+use crate::sys::{self, Arguments, Caught, Cloned, SignalSet, Words};
+
+/// All that process 1 needs, made before it is: it allocates nothing.
+pub(crate) struct Prepared<'a> {
+    /// The plan.
+    pub(crate) plan: &'a Plan,
+    /// The launcher's argument strings.
+    pub(crate) arguments: &'a Arguments,
+    /// The command's words.
+    pub(crate) argv: Words,
+    /// The command's environment.
+    pub(crate) envp: Words,
+    /// The signals blocked when the launcher was started.
+    pub(crate) blocked: SignalSet,
+    /// Was SIGCHLD ignored when the launcher was started?
+    pub(crate) sigchld_ignored: bool,
+}
+
+/// What process 1 does. All signals are blocked when it begins.
+pub(crate) fn process_one(prepared: &Prepared<'_>, report: BorrowedFd<'_>) -> ! {
+    let plan = prepared.plan;
+    let mut state = State::new(prepared.arguments, report);
+    if plan.needs_host_root() {
+        if let Err(errno) = state.keep_host_root() {
+            Report::Inside(0, errno).send(report);
+            sys::exit_now(FAILED.into());
+        }
+    }
+    for (index, step) in plan.inside.iter().enumerate() {
+        if let Err(errno) = state.perform(&step.op) {
+            Report::Inside(index, errno).send(report);
+            sys::exit_now(FAILED.into());
+        }
+    }
+    if plan.init == Init::None {
+        become_command(prepared, &mut state);
+    }
+    match sys::clone(0) {
+        Ok(Cloned::Child) => become_command(prepared, &mut state),
+        Ok(Cloned::Parent(command)) => reap(plan, &state, command),
+        Err(errno) => {
+            Report::Fork(errno).send(report);
+            sys::exit_now(FAILED.into());
+        }
+    }
+}
+
+/// Does the last steps and executes the command.
+fn become_command(prepared: &Prepared<'_>, state: &mut State<'_>) -> ! {
+    for (index, step) in prepared.plan.last.iter().enumerate() {
+        if let Err(errno) = state.perform(&step.op) {
+            Report::Last(index, errno).send(state.report);
+            sys::exit_now(FAILED.into());
+        }
+    }
+    // Everything of the caller's that exec passes on is as it was.
+    if prepared.sigchld_ignored {
+        sys::ignore_sigchld(true);
+    }
+    if let Err(errno) = prepared.blocked.set_blocked() {
+        Report::Fork(errno).send(state.report);
+        sys::exit_now(FAILED.into());
+    }
+
+    // As execvp(3), but no shell is tried on what is no executable.
+    let mut worst = Report::Exec { index: 0, found: false, errno: Errno::NOENT };
+    for (index, path) in prepared.plan.command.candidates.iter().enumerate() {
+        let errno = sys::execve(path, &prepared.argv, &prepared.envp);
+        match errno {
+            Errno::NOENT | Errno::NOTDIR => {
+                // A script whose interpreter is missing is ENOENT, too.
+                if accessat(CWD, path.as_c_str(), Wanted::EXISTS, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+                    worst = Report::Exec { index, found: true, errno };
+                    break;
+                }
+            }
+            // Another directory of PATH may hold one that can be executed.
+            Errno::ACCESS => worst = Report::Exec { index, found: true, errno },
+            _ => {
+                worst = Report::Exec { index, found: true, errno };
+                break;
+            }
+        }
+    }
+    worst.send(state.report);
+    let found = matches!(worst, Report::Exec { found: true, .. });
+    sys::exit_now(if found { NOT_EXECUTABLE } else { NOT_FOUND }.into())
+}
+
+/// Process 1 while the command runs.
+fn reap(plan: &Plan, state: &State<'_>, command: Pid) -> ! {
+    // Process 1 holds nothing: no capability, and no descriptor, so that a
+    // reader of the command's pipe sees its end when the command closes it.
+    let children = state.children.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+    let closed = match u32::try_from(children) {
+        Ok(fd) if fd > 0 => state.close(0, fd - 1).and_then(|()| state.close(fd + 1, u32::MAX)),
+        Ok(_) | Err(_) => state.close(0, u32::MAX),
+    };
+    if let Err(errno) = hold(0).and(closed) {
+        Report::Fork(errno).send(state.report);
+        sys::exit_now(FAILED.into());
+    }
+    let every = SignalSet::all();
+    loop {
+        let Ok(caught) = every.wait() else { continue };
+        match caught.signal {
+            libc::SIGCHLD => {
+                while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+                    if pid == command {
+                        end_all(plan, state);
+                        Report::Ended(status.as_raw()).send(state.report);
+                        // In a pid namespace of its own the kernel now kills all
+                        // that is left, and the launcher waits until it has.
+                        sys::exit_now(0);
+                    }
+                }
+            }
+            LAUNCHER_DIED if !plan.own_pids => {
+                end_all(plan, state);
+                sys::exit_now(FAILED.into());
+            }
+            _ if from_outside(plan, &caught) => {
+                // It ended just now: its end is the next signal.
+                let _ = sys::kill(command, caught.signal);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Did a process outside send it? One of the jail's own may signal the command
+/// itself, and what the terminal sends has reached the command already.
+fn from_outside(plan: &Plan, caught: &Caught) -> bool {
+    caught.code <= 0 && (!plan.own_pids || caught.sender == 0)
+}
+
+/// Without a pid namespace: kills all that the command left, those that the
+/// killing orphans too, until there is no child.
+fn end_all(plan: &Plan, state: &State<'_>) {
+    if plan.own_pids {
+        return;
+    }
+    let mut buffer = [0; 4096];
+    loop {
+        // Numbers, a space behind each; the children of children come to be ours.
+        let read = state.children.as_ref().and_then(|list| pread(list, &mut buffer, 0).ok()).unwrap_or(0);
+        for number in buffer[..read].split(|b| *b == b' ') {
+            let pid = core::str::from_utf8(number).ok().and_then(|n| n.parse().ok()).and_then(Pid::from_raw);
+            if let Some(pid) = pid {
+                let _ = sys::kill(pid, libc::SIGKILL);
+            }
+        }
+        // A number cut at the buffer's end names another process; it is left
+        // out by the space that does not follow it only where it stands last.
+        match wait(WaitOptions::empty()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(_) => return,
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! `jail` runs one command where it sees nothing but what a flag names.
+//!
+//! One straight way: what was typed (`args`), what it means (`policy`), what
+//! this machine is (`host`), what will be done (`plan`); then it is printed
+//! (`explain`) or performed (`launch`, `init`, `apply`).
+
+#![cfg_attr(not(test), no_main)]
+#![cfg_attr(test, allow(dead_code))]
+
+use std::ffi::{OsStr, OsString};
+use std::io::Read;
+use std::path::Path;
+
+mod apply;
+mod args;
+mod caps;
+mod diagnose;
+mod error;
+mod explain;
+mod flags;
+mod host;
+mod init;
+mod launch;
+mod plan;
+mod policy;
+mod report;
+mod sys;
+mod text;
+mod view;
+
+use error::{Error, FAILED, Layer};
+use host::Host;
+use policy::{Format, Request};
+
+/// From the command line to the exit status.
+fn story(arguments: &sys::Arguments) -> u8 {
+    let words = arguments.words.iter().skip(1).cloned().collect();
+    match tell(words, arguments) {
+        Ok(status) => status,
+        Err(error) => {
+            // Where nobody listens there is nobody to tell.
+            if let Some(stderr) = sys::inherited(2) {
+                let _ = launch::print(stderr, &format!("{error}\n"));
+            }
+            error.status
+        }
+    }
+}
+
+fn tell(words: Vec<OsString>, arguments: &sys::Arguments) -> Result<u8, Error> {
+    let typed = args::parse(words, &read_flags)?;
+    match policy::interpret(typed)? {
+        Request::Help => print(&flags::help()),
+        Request::Version => print(concat!("jail ", env!("CARGO_PKG_VERSION"), "\n")),
+        Request::Explain(policy, format) => {
+            let plan = plan::build(&policy, &Host::observe())?;
+            print(&match format {
+                Format::Text => explain::text(&plan),
+                Format::Json => explain::to_json(&plan),
+            })
+        }
+        Request::Run(policy) => {
+            let plan = plan::build(&policy, &Host::observe())?;
+            launch::run(&plan, arguments).map_err(|failure| diagnose::error(&plan, failure, &diagnose::Signs::read()))
+        }
+    }
+}
+
+/// Prints to standard output; half an explanation is an error.
+fn print(text: &str) -> Result<u8, Error> {
+    let stdout = sys::inherited(1).ok_or(rustix::io::Errno::BADF);
+    match stdout.and_then(|stdout| launch::print(stdout, text)) {
+        Ok(()) => Ok(0),
+        Err(errno) => Err(Error {
+            status: FAILED,
+            doing: "write to standard output".into(),
+            layer: Layer::Files,
+            ..Error::usage(None, errno.to_string(), "make room, or send it elsewhere")
+        }),
+    }
+}
+
+/// What `--args FILE` holds.
+fn read_flags(file: &OsStr) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let read = if file == "-" {
+        std::io::stdin().read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(Path::new(file)).and_then(|mut file| file.read_to_end(&mut bytes))
+    };
+    read.map(|_| bytes).map_err(|error| error.to_string())
+}

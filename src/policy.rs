@@ -1,0 +1,610 @@
+//! What the user asked for: plain data from what was typed, before anything is
+//! known of the machine. Contradictions that need no machine are found here.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use crate::args::{Given, Typed};
+use crate::caps;
+use crate::error::{Asked, Error};
+use crate::text::{nearest, shown};
+
+/// A value and the flag that gave it; no flag where it is the default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting<T> {
+    /// The value.
+    pub value: T,
+    /// Who asked.
+    pub asked: Option<Asked>,
+}
+
+/// An anchor that is the jail's own, absent, or the host's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anchor {
+    /// The jail has its own.
+    Private,
+    /// There is none.
+    None,
+    /// The host's.
+    Host,
+}
+
+/// May what is shown be changed?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It may be read.
+    ReadOnly,
+    /// It may be changed, as far as its permissions let the caller.
+    Writable,
+}
+
+/// What a flag puts into the tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A host file or directory.
+    Bind {
+        /// Where it is on the host, as typed.
+        source: PathBuf,
+        /// Read-only or not.
+        access: Access,
+    },
+    /// A host device node.
+    Device {
+        /// Where it is on the host, as typed.
+        source: PathBuf,
+    },
+    /// An empty directory in memory, of at most `size` bytes.
+    Tmpfs {
+        /// Bytes; the kernel's default is half the machine's memory.
+        size: Option<u64>,
+    },
+    /// A directory.
+    Dir,
+    /// A symbolic link.
+    Symlink {
+        /// What it says.
+        target: OsString,
+    },
+    /// A file with what a descriptor gives.
+    File {
+        /// The descriptor.
+        fd: i32,
+    },
+}
+
+/// One destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// What is put there.
+    pub what: What,
+    /// Where, as typed.
+    pub dest: PathBuf,
+    /// A missing source is no error.
+    pub may_miss: bool,
+    /// The flag.
+    pub asked: Asked,
+}
+
+/// A path that is hidden or whose execution is forbidden.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ban {
+    /// The path inside, as typed.
+    pub path: PathBuf,
+    /// That it is missing is no error.
+    pub may_miss: bool,
+    /// The flag.
+    pub asked: Asked,
+}
+
+/// One `--env`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Env {
+    /// Pass this variable.
+    Pass(OsString),
+    /// Pass all whose name matches.
+    Glob(OsString),
+    /// Set this variable.
+    Set(OsString, OsString),
+}
+
+/// What is process 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Init {
+    /// jail's own reaper; the command is process 2.
+    Reaper,
+    /// The command itself.
+    None,
+}
+
+/// How `--explain` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For a person.
+    Text,
+    /// For a program.
+    Json,
+}
+
+/// All that was asked for.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    pub net: Setting<Anchor>,
+    pub pid: Setting<Anchor>,
+    pub ipc: Setting<Anchor>,
+    pub cgroup: Setting<Anchor>,
+    pub proc: Setting<Anchor>,
+    pub dev: Setting<Anchor>,
+    pub tmp: Setting<Anchor>,
+    pub run: Setting<Anchor>,
+    pub home: Setting<Anchor>,
+    pub hostname: Setting<OsString>,
+    pub uid: Option<Setting<u32>>,
+    pub gid: Option<Setting<u32>>,
+    pub as_root: Option<Asked>,
+    pub root: Option<Setting<PathBuf>>,
+    pub writable: Option<Asked>,
+    pub entries: Vec<Entry>,
+    pub hidden: Vec<Ban>,
+    pub noexec: Vec<Ban>,
+    pub env: Vec<(Env, Asked)>,
+    pub fds: Vec<(i32, Asked)>,
+    pub chdir: Option<Setting<PathBuf>>,
+    pub caps: caps::Set,
+    pub caps_asked: Vec<Asked>,
+    pub new_session: Option<Asked>,
+    pub init: Setting<Init>,
+    pub command: Vec<OsString>,
+}
+
+/// What the command line asks `jail` to do.
+#[derive(Debug)]
+pub enum Request {
+    /// Run the command in a jail.
+    Run(Policy),
+    /// Say what would be done.
+    Explain(Policy, Format),
+    /// `--help`.
+    Help,
+    /// `--version`.
+    Version,
+}
+
+fn setting<T>(value: T) -> Setting<T> {
+    Setting { value, asked: None }
+}
+
+impl Policy {
+    fn new(command: Vec<OsString>) -> Self {
+        Self {
+            net: setting(Anchor::None),
+            pid: setting(Anchor::Private),
+            ipc: setting(Anchor::Private),
+            cgroup: setting(Anchor::Private),
+            proc: setting(Anchor::Private),
+            dev: setting(Anchor::Private),
+            tmp: setting(Anchor::Private),
+            run: setting(Anchor::Private),
+            home: setting(Anchor::Private),
+            hostname: setting("jail".into()),
+            uid: None,
+            gid: None,
+            as_root: None,
+            root: None,
+            writable: None,
+            entries: Vec::new(),
+            hidden: Vec::new(),
+            noexec: Vec::new(),
+            env: Vec::new(),
+            fds: Vec::new(),
+            chdir: None,
+            caps: 0,
+            caps_asked: Vec::new(),
+            new_session: None,
+            init: setting(Init::Reaper),
+            command,
+        }
+    }
+}
+
+/// Gives what was typed its meaning.
+///
+/// # Errors
+/// A value that is none of those its flag takes; flags that contradict each
+/// other or have no effect together; no command.
+pub fn interpret(typed: Typed) -> Result<Request, Error> {
+    if typed.flags.iter().any(|given| given.flag.long == "help") {
+        return Ok(Request::Help);
+    }
+    if typed.flags.iter().any(|given| given.flag.long == "version") {
+        return Ok(Request::Version);
+    }
+    let mut policy = Policy::new(typed.command);
+    let mut explain = None;
+    for given in &typed.flags {
+        if given.flag.long == "explain" {
+            explain = Some(match given.values.first() {
+                None => Format::Text,
+                Some(_) => word(given, &[("text", Format::Text), ("json", Format::Json)])?.value,
+            });
+        } else {
+            set(&mut policy, given)?;
+        }
+    }
+    contradictions(&policy)?;
+    match policy.command.first() {
+        None => return Err(Error::usage(None, "no command is named", "write jail [OPTION]... -- COMMAND; see jail --help")),
+        Some(command) if command.is_empty() => {
+            return Err(Error::usage(None, "the command's name is empty", "name a program after --"));
+        }
+        Some(_) => {}
+    }
+    Ok(match explain {
+        Some(format) => Request::Explain(policy, format),
+        None => Request::Run(policy),
+    })
+}
+
+const SHARED: &[(&str, Anchor)] = &[("private", Anchor::Private), ("host", Anchor::Host)];
+const VIEW: &[(&str, Anchor)] = &[("private", Anchor::Private), ("none", Anchor::None), ("host", Anchor::Host)];
+
+fn set(policy: &mut Policy, given: &Given) -> Result<(), Error> {
+    let asked = given.asked();
+    match given.flag.long {
+        "net" => policy.net = word(given, &[("none", Anchor::None), ("host", Anchor::Host)])?,
+        "pid" => policy.pid = word(given, SHARED)?,
+        "ipc" => policy.ipc = word(given, SHARED)?,
+        "cgroup" => policy.cgroup = word(given, SHARED)?,
+        "proc" => policy.proc = word(given, VIEW)?,
+        "dev" => policy.dev = word(given, VIEW)?,
+        "tmp" => policy.tmp = word(given, VIEW)?,
+        "run" => policy.run = word(given, VIEW)?,
+        "home" => policy.home = word(given, &[("private", Anchor::Private), ("none", Anchor::None)])?,
+        "hostname" => policy.hostname = hostname(given)?,
+        "uid" => policy.uid = Some(Setting { value: id(given)?, asked: Some(asked) }),
+        "gid" => policy.gid = Some(Setting { value: id(given)?, asked: Some(asked) }),
+        "as-root" => policy.as_root = Some(asked),
+        "root" => policy.root = Some(Setting { value: path(given, 0)?, asked: Some(asked) }),
+        "writable" => policy.writable = Some(asked),
+        "ro" | "ro-try" => bind(policy, given, Access::ReadOnly, 0)?,
+        "rw" | "rw-try" => bind(policy, given, Access::Writable, 0)?,
+        "ro-bind" | "ro-bind-try" => bind(policy, given, Access::ReadOnly, 1)?,
+        "rw-bind" | "rw-bind-try" => bind(policy, given, Access::Writable, 1)?,
+        "device" | "device-try" => {
+            let source = path(given, 0)?;
+            entry(policy, given, What::Device { source: source.clone() }, source);
+        }
+        "tmpfs" => {
+            let (dest, size) = tmpfs(given)?;
+            entry(policy, given, What::Tmpfs { size }, dest);
+        }
+        "dir" => {
+            let dest = path(given, 0)?;
+            entry(policy, given, What::Dir, dest);
+        }
+        "symlink" => {
+            path(given, 0)?;
+            let dest = path(given, 1)?;
+            entry(policy, given, What::Symlink { target: given.values[0].clone() }, dest);
+        }
+        "file" => {
+            let dest = path(given, 1)?;
+            entry(policy, given, What::File { fd: number(given, 0)? }, dest);
+        }
+        "hide" | "hide-try" => {
+            policy.hidden.push(Ban { path: path(given, 0)?, may_miss: given.flag.long == "hide-try", asked });
+        }
+        "noexec" => policy.noexec.push(Ban { path: path(given, 0)?, may_miss: false, asked }),
+        "env" => {
+            let env = env(given)?;
+            policy.env.push((env, asked));
+        }
+        "fd" => {
+            let fd = number(given, 0)?;
+            if fd < 3 {
+                return Err(bad(given, "has no effect: 0, 1 and 2 are always kept", "leave it out"));
+            }
+            policy.fds.push((fd, asked));
+        }
+        "chdir" => policy.chdir = Some(Setting { value: path(given, 0)?, asked: Some(asked) }),
+        "cap" => {
+            policy.caps |= caps::only(capability(given)?);
+            policy.caps_asked.push(asked);
+        }
+        "new-session" => policy.new_session = Some(asked),
+        "init" => policy.init = word(given, &[("reaper", Init::Reaper), ("none", Init::None)])?,
+        // A row of FLAGS without an arm here; the test below sees to it.
+        _ => return Err(bad(given, "is known and means nothing", "report this as a bug")),
+    }
+    Ok(())
+}
+
+fn bad(given: &Given, problem: impl Into<String>, remedy: impl Into<String>) -> Error {
+    Error::usage(given.asked().text().to_owned(), problem, remedy)
+}
+
+fn word<T: Copy>(given: &Given, known: &[(&str, T)]) -> Result<Setting<T>, Error> {
+    let typed = given.values[0].to_str().unwrap_or("");
+    if let Some((_, value)) = known.iter().find(|(name, _)| *name == typed) {
+        return Ok(Setting { value: *value, asked: Some(given.asked()) });
+    }
+    let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+    Err(bad(given, format!("unknown value {}", shown(&given.values[0])), format!("write one of: {}", names.join(", "))))
+}
+
+fn path(given: &Given, index: usize) -> Result<PathBuf, Error> {
+    let word = &given.values[index];
+    if word.is_empty() {
+        return Err(bad(given, "the path is empty", "name a path; . is the caller's directory"));
+    }
+    if word.as_bytes().contains(&0) {
+        return Err(bad(given, "the path holds a NUL", "no file can be called so"));
+    }
+    Ok(PathBuf::from(word))
+}
+
+fn number(given: &Given, index: usize) -> Result<i32, Error> {
+    given.values[index].to_str().and_then(|text| text.parse().ok()).filter(|number| *number >= 0).ok_or_else(|| {
+        bad(given, format!("{} is not a descriptor's number", shown(&given.values[index])), "write a number from 0 up")
+    })
+}
+
+fn id(given: &Given) -> Result<u32, Error> {
+    given.values[0]
+        .to_str()
+        .and_then(|text| text.parse().ok())
+        // The last one is the kernel's word for "no id".
+        .filter(|id| *id != u32::MAX)
+        .ok_or_else(|| bad(given, format!("{} is not an id", shown(&given.values[0])), "write a number from 0 to 4294967294"))
+}
+
+fn hostname(given: &Given) -> Result<Setting<OsString>, Error> {
+    let name = &given.values[0];
+    // 64 is the kernel's __NEW_UTS_LEN.
+    if name.is_empty() || name.len() > 64 || name.as_bytes().iter().any(|b| !b.is_ascii_graphic()) {
+        return Err(bad(given, "not a hostname", "write 1 to 64 printable characters"));
+    }
+    Ok(Setting { value: name.clone(), asked: Some(given.asked()) })
+}
+
+fn capability(given: &Given) -> Result<u32, Error> {
+    let typed = given.values[0].to_str().unwrap_or("");
+    caps::number(typed).ok_or_else(|| {
+        let lower = typed.to_ascii_lowercase();
+        let remedy = match nearest(lower.trim_start_matches("cap_"), caps::NAMES) {
+            Some(near) => format!("did you mean {near}?"),
+            None => "see capabilities(7) for the names".into(),
+        };
+        bad(given, "unknown capability", remedy)
+    })
+}
+
+/// `DST` or `DST,size=N`, N in bytes or with k, m, g or t.
+fn tmpfs(given: &Given) -> Result<(PathBuf, Option<u64>), Error> {
+    const MARK: &[u8] = b",size=";
+    let word = path(given, 0)?.into_os_string().into_vec();
+    let Some(at) = word.windows(MARK.len()).rposition(|w| w == MARK) else {
+        return Ok((PathBuf::from(OsString::from_vec(word)), None));
+    };
+    let size = core::str::from_utf8(&word[at + MARK.len()..])
+        .ok()
+        .and_then(size)
+        .ok_or_else(|| bad(given, "not a size", "write bytes from 1 up, or a number with k, m, g or t, e.g. ,size=64m"))?;
+    if at == 0 {
+        return Err(bad(given, "the path is empty", "write DST,size=N"));
+    }
+    Ok((PathBuf::from(OsString::from_vec(word[..at].to_vec())), Some(size)))
+}
+
+fn size(text: &str) -> Option<u64> {
+    let (digits, shift) = match text.as_bytes().last()?.to_ascii_lowercase() {
+        b'k' => (&text[..text.len() - 1], 10),
+        b'm' => (&text[..text.len() - 1], 20),
+        b'g' => (&text[..text.len() - 1], 30),
+        b't' => (&text[..text.len() - 1], 40),
+        _ => (text, 0),
+    };
+    // 0 is the kernel's word for "no limit": refused.
+    digits.parse::<u64>().ok()?.checked_mul(1 << shift).filter(|size| *size > 0)
+}
+
+fn env(given: &Given) -> Result<Env, Error> {
+    let word = given.values[0].as_bytes();
+    let os = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+    if word.contains(&0) {
+        return Err(bad(given, "holds a NUL", "no variable can"));
+    }
+    match word.iter().position(|b| *b == b'=') {
+        Some(0) => Err(bad(given, "the name is empty", "write NAME=VALUE")),
+        Some(at) => Ok(Env::Set(os(&word[..at]), os(&word[at + 1..]))),
+        None if word.is_empty() => Err(bad(given, "the name is empty", "write NAME, 'GLOB*' or NAME=VALUE")),
+        None if word.iter().any(|b| matches!(b, b'*' | b'?')) => Ok(Env::Glob(os(word))),
+        None => Ok(Env::Pass(os(word))),
+    }
+}
+
+fn entry(policy: &mut Policy, given: &Given, what: What, dest: PathBuf) {
+    let may_miss = given.flag.long.ends_with("-try");
+    policy.entries.push(Entry { what, dest, may_miss, asked: given.asked() });
+}
+
+fn bind(policy: &mut Policy, given: &Given, access: Access, dest: usize) -> Result<(), Error> {
+    let source = path(given, 0)?;
+    let dest = path(given, dest)?;
+    entry(policy, given, What::Bind { source, access }, dest);
+    Ok(())
+}
+
+/// What contradicts itself on any machine.
+fn contradictions(policy: &Policy) -> Result<(), Error> {
+    let refuse = |asked: &Asked, problem: &str, remedy: &str| Err(Error::usage(asked.text().to_owned(), problem, remedy));
+    if let (Some(asked), None) = (&policy.writable, &policy.root) {
+        return refuse(asked, "has no effect without --root", "name the tree with --root, or a directory with --rw");
+    }
+    if let (Some(_), Some(id)) = (&policy.as_root, policy.uid.as_ref().or(policy.gid.as_ref())) {
+        if let Some(asked) = &id.asked {
+            return refuse(asked, "contradicts --as-root, which is uid and gid 0", "leave out one of the two");
+        }
+    }
+    if policy.pid.value == Anchor::Host {
+        if let (Anchor::Private, Some(asked)) = (policy.proc.value, &policy.proc.asked) {
+            return refuse(
+                asked,
+                "contradicts --pid host: a /proc of its own shows a process table of its own",
+                "say --proc host or --proc none",
+            );
+        }
+        if let (Init::None, Some(asked)) = (policy.init.value, &policy.init.asked) {
+            return refuse(
+                asked,
+                "contradicts --pid host: without a process table of its own nothing but the reaper ends what the command leaves",
+                "leave out one of the two",
+            );
+        }
+    } else if let (Anchor::Host, Some(asked)) = (policy.proc.value, &policy.proc.asked) {
+        return refuse(
+            asked,
+            "contradicts the private process table: the host's /proc numbers processes that the jail cannot name",
+            "add --pid host, or leave it out",
+        );
+    }
+    for (index, (fd, asked)) in policy.fds.iter().enumerate() {
+        if policy.fds[..index].iter().any(|(other, _)| other == fd) {
+            return refuse(asked, "given twice", "give it once");
+        }
+    }
+    let files = || {
+        policy.entries.iter().filter_map(|e| match e.what {
+            What::File { fd } => Some((fd, &e.asked)),
+            What::Bind { .. } | What::Device { .. } | What::Tmpfs { .. } | What::Dir | What::Symlink { .. } => None,
+        })
+    };
+    for (index, (fd, asked)) in files().enumerate() {
+        if files().take(index).any(|(other, _)| other == fd) || policy.fds.iter().any(|(other, _)| *other == fd) {
+            return refuse(asked, "the descriptor is used by another flag too, and can be read once", "open one for each");
+        }
+    }
+    for (index, asked) in policy.caps_asked.iter().enumerate() {
+        let same = |other: &&Asked| other.text().eq_ignore_ascii_case(asked.text());
+        if policy.caps_asked[..index].iter().any(|other| same(&other)) {
+            return refuse(asked, "given twice", "give it once");
+        }
+        let name = asked.text().rsplit(' ').next().unwrap_or("");
+        if policy.as_root.is_some() && caps::number(name).is_some_and(|n| caps::JAILED_ROOT & caps::only(n) != 0) {
+            return refuse(asked, "has no effect: --as-root has it", "leave it out");
+        }
+    }
+    let named = |env: &Env| match env {
+        Env::Pass(name) | Env::Set(name, _) | Env::Glob(name) => name.clone(),
+    };
+    for (index, (env, asked)) in policy.env.iter().enumerate() {
+        if policy.env[..index].iter().any(|(other, _)| named(other) == named(env)) {
+            return refuse(asked, "the variable is named twice", "name it once");
+        }
+    }
+    Ok(())
+}
+
+/// Does `name` match `glob`, where `*` is any run of bytes and `?` any one?
+pub fn glob_matches(glob: &OsStr, name: &OsStr) -> bool {
+    let (glob, name) = (glob.as_bytes(), name.as_bytes());
+    let (mut g, mut n) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while n < name.len() {
+        match glob.get(g) {
+            Some(b'*') => {
+                star = Some((g, n));
+                g += 1;
+            }
+            Some(c) if *c == b'?' || *c == name[n] => {
+                g += 1;
+                n += 1;
+            }
+            Some(_) | None => match star {
+                // Let the last star take one byte more.
+                Some((at, from)) => {
+                    g = at + 1;
+                    n = from + 1;
+                    star = Some((at, from + 1));
+                }
+                None => return false,
+            },
+        }
+    }
+    glob[g..].iter().all(|c| *c == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::parse;
+    use crate::flags::{FLAGS, Takes};
+
+    fn request(line: &str) -> Result<Request, Error> {
+        let words = line.split(' ').map(OsString::from).collect();
+        interpret(parse(words, &|_| Err("no file".into()))?)
+    }
+    fn refused(line: &str) -> String {
+        request(line).expect_err(line).to_string()
+    }
+
+    #[test]
+    fn every_flag_has_a_meaning() {
+        for flag in FLAGS {
+            let values: Vec<OsString> = match flag.takes {
+                Takes::Nothing | Takes::Perhaps(_) => vec![],
+                Takes::Words(names) => names.iter().map(|_| "5".into()).collect(),
+            };
+            let typed = Typed { flags: vec![Given { flag, values }], command: vec!["x".into()] };
+            if let Err(error) = interpret(typed) {
+                assert!(!error.to_string().contains("means nothing"), "{}", flag.long);
+            }
+        }
+    }
+
+    #[test]
+    fn contradictions_are_refused_by_name() {
+        for (line, expected) in [
+            ("--writable x", "--writable: has no effect without --root"),
+            ("--as-root --uid 5 x", "--uid 5: contradicts --as-root"),
+            ("--pid host --proc private x", "contradicts --pid host"),
+            ("--proc host x", "add --pid host"),
+            ("--pid host --init none x", "--init none: contradicts --pid host"),
+            ("--fd 2 x", "has no effect"),
+            ("--fd 7 --fd 7 x", "given twice"),
+            ("--file 7 /a --file 7 /b x", "can be read once"),
+            ("--file 7 /a --fd 7 x", "can be read once"),
+            ("--env A --env A=1 x", "--env A=...: the variable is named twice"),
+            ("--cap kill --as-root x", "has no effect"),
+            ("--cap kil x", "did you mean kill?"),
+            ("--net nine x", "write one of: none, host"),
+            ("--tmpfs /a,size=0 x", "not a size"),
+            ("--tmpfs /a,size=12q x", "not a size"),
+            ("--uid 4294967295 x", "is not an id"),
+            ("--hostname ", "not a hostname"),
+            ("--ro ", "the path is empty"),
+            ("--net host", "no command is named"),
+        ] {
+            assert!(refused(line).contains(expected), "{line}: {}", refused(line));
+        }
+    }
+
+    #[test]
+    fn a_set_values_text_is_kept_out_of_errors() {
+        assert!(!refused("--env TOKEN=secret --env TOKEN=other x").contains("secret"));
+        assert!(!refused("--env TOKEN=secret --env TOKEN=other x").contains("other"));
+    }
+
+    #[test]
+    fn a_size_has_units() {
+        assert_eq!((size("1"), size("4k"), size("2G")), (Some(1), Some(4096), Some(2 << 30)));
+        assert_eq!((size(""), size("k"), size("-1"), size("99999999999t")), (None, None, None, None));
+    }
+
+    #[test]
+    fn globs() {
+        let m = |g: &str, n: &str| glob_matches(OsStr::new(g), OsStr::new(n));
+        assert!(m("CI_*", "CI_JOB") && m("*", "") && m("a?c", "abc") && m("*b*b", "abbb"));
+        assert!(!m("CI_*", "CI") && !m("a?c", "ac") && !m("", "a") && !m("*b", "bc"));
+    }
+}

@@ -1,0 +1,331 @@
+//! The only unsafe code: system calls that rustix does not have, each behind a
+//! safe function, one call a block, with the fact that makes it sound.
+
+#![allow(unsafe_code)]
+
+use core::ffi::{CStr, c_char, c_int, c_long, c_ulong};
+use core::mem::MaybeUninit;
+use core::ptr;
+use std::ffi::OsString;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStringExt;
+
+use rustix::io::Errno;
+use rustix::process::Pid;
+
+/// Where the C start-up code enters. Rust's own start-up is left out: it would
+/// change how SIGPIPE is handled, which the command then inherits, and open what
+/// the caller left closed.
+#[cfg(not(test))]
+#[unsafe(no_mangle)]
+extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
+    crate::story(&Arguments::of_main(argc, argv)).into()
+}
+
+/// What a system call gives: its value or the kernel's error number.
+pub(crate) type Result<T> = core::result::Result<T, Errno>;
+
+fn check(returned: c_long) -> Result<c_long> {
+    if returned < 0 {
+        // SAFETY: __errno_location gives the calling thread's errno, always valid.
+        let errno = unsafe { *libc::__errno_location() };
+        return Err(Errno::from_raw_os_error(errno));
+    }
+    Ok(returned)
+}
+
+/// The argument strings as the kernel laid them out, and where they lie.
+pub(crate) struct Arguments {
+    /// The words, `argv[0]` first.
+    pub(crate) words: Vec<OsString>,
+    start: *mut u8,
+    length: usize,
+}
+
+impl Arguments {
+    /// Copies the words of a C `main`'s arguments.
+    pub(crate) fn of_main(argc: c_int, argv: *const *const c_char) -> Self {
+        let mut words = Vec::with_capacity(usize::try_from(argc).unwrap_or(0));
+        let mut start: *mut u8 = ptr::null_mut();
+        let mut end: *mut u8 = ptr::null_mut();
+        for index in 0..usize::try_from(argc).unwrap_or(0) {
+            // SAFETY: the kernel gives main `argc` pointers in `argv`.
+            let word = unsafe { *argv.add(index) };
+            if word.is_null() {
+                break;
+            }
+            // SAFETY: each of them points to a string that ends in NUL.
+            let bytes = unsafe { CStr::from_ptr(word) }.to_bytes();
+            if start.is_null() {
+                start = word.cast_mut().cast::<u8>();
+            }
+            end = word.cast_mut().cast::<u8>().wrapping_add(bytes.len());
+            words.push(OsString::from_vec(bytes.to_vec()));
+        }
+        let length = (end as usize).saturating_sub(start as usize);
+        Self { words, start, length }
+    }
+
+    /// Overwrites this process's copy of the argument strings, which anyone who
+    /// sees the process may read as `/proc/PID/cmdline`.
+    pub(crate) fn wipe(&self, name: &[u8]) {
+        if self.start.is_null() {
+            return;
+        }
+        // SAFETY: start and length span the argument strings, which the kernel
+        // laid out one behind the other on this process's own writable stack;
+        // nothing else refers to them, `words` are copies.
+        unsafe { ptr::write_bytes(self.start, 0, self.length) };
+        let shown = name.len().min(self.length);
+        // SAFETY: as above; `shown` is at most `length`, and `name` is elsewhere.
+        unsafe { ptr::copy_nonoverlapping(name.as_ptr(), self.start, shown) };
+    }
+}
+
+/// Which side of a `clone` this is.
+pub(crate) enum Cloned {
+    /// The new process.
+    Child,
+    /// The old one, with the new one's id.
+    Parent(Pid),
+}
+
+/// Makes a process, as fork(2) does, in the new namespaces that `namespaces`
+/// (CLONE_NEW* bits) names.
+///
+/// clone and not clone3: container runtimes answer clone3 with ENOSYS, and no
+/// flag that only clone3 has is needed.
+pub(crate) fn clone(namespaces: c_int) -> Result<Cloned> {
+    let flags = c_long::from(namespaces | libc::SIGCHLD);
+    // SAFETY: without CLONE_VM the child has a copy of this memory and returns
+    // here on a copy of this stack. The program has one thread, so that no lock
+    // is held by a thread that the child does not have.
+    let pid = check(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })?;
+    match i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        None => Ok(Cloned::Child),
+        Some(pid) => Ok(Cloned::Parent(pid)),
+    }
+}
+
+/// unshare(2) for namespaces.
+pub(crate) fn unshare(namespaces: c_int) -> Result<()> {
+    // SAFETY: only CLONE_NEW* bits are passed, never CLONE_FILES, which is what
+    // makes unshare hazardous to I/O safety.
+    check(unsafe { libc::syscall(libc::SYS_unshare, c_long::from(namespaces)) })?;
+    Ok(())
+}
+
+/// `struct mount_attr` of mount_setattr(2), version 0 (Linux 5.12).
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(crate) struct MountAttr {
+    /// MOUNT_ATTR_* to set.
+    pub(crate) set: u64,
+    /// MOUNT_ATTR_* to clear.
+    pub(crate) clear: u64,
+    /// MS_PRIVATE and the like, or 0.
+    pub(crate) propagation: u64,
+    /// A user namespace, with MOUNT_ATTR_IDMAP.
+    pub(crate) userns: u64,
+}
+
+/// mount_setattr(2) on the mount that `mount` is open on, and with `recursive`
+/// on all mounts below.
+pub(crate) fn mount_setattr(mount: BorrowedFd<'_>, recursive: bool, attr: &MountAttr) -> Result<()> {
+    let mut flags = libc::AT_EMPTY_PATH;
+    if recursive {
+        flags |= libc::AT_RECURSIVE;
+    }
+    // SAFETY: the path is a constant that ends in NUL; attr points to a
+    // mount_attr of the size passed, which the kernel only reads.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            c_long::from(mount.as_raw_fd()),
+            c"".as_ptr(),
+            c_long::from(flags),
+            ptr::from_ref(attr),
+            size_of::<MountAttr>(),
+        )
+    })?;
+    Ok(())
+}
+
+/// Closes every descriptor from `first` to `last`, both included.
+pub(crate) fn close_range(first: u32, last: u32) -> Result<()> {
+    // SAFETY: callers do so where nothing in this process uses these
+    // descriptors any more: directly before exec, or in process 1 once its
+    // setting up is done.
+    check(unsafe { libc::syscall(libc::SYS_close_range, c_long::from(first), c_long::from(last), 0) })?;
+    Ok(())
+}
+
+/// Is descriptor `fd` open?
+pub(crate) fn is_open(fd: RawFd) -> bool {
+    // SAFETY: F_GETFD touches nothing, whatever the number.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
+}
+
+/// Borrows a descriptor that the caller of the program left open.
+pub(crate) fn inherited(fd: RawFd) -> Option<BorrowedFd<'static>> {
+    if fd < 0 || !is_open(fd) {
+        return None;
+    }
+    // SAFETY: it is open, and an inherited descriptor is owned by nothing in
+    // this program, so nothing closes it before exec.
+    Some(unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
+/// Leaves the caller's session keyring for a new, empty one. Keyrings are in no
+/// namespace: without this, keys of the caller's login session pass inside.
+pub(crate) fn new_session_keyring() -> Result<()> {
+    const KEYCTL_JOIN_SESSION_KEYRING: c_long = 1;
+    // SAFETY: a null name asks for an anonymous keyring; no memory is passed.
+    check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, ptr::null::<c_char>()) })?;
+    Ok(())
+}
+
+/// Brings the interface `lo` up; the kernel then gives it its addresses.
+pub(crate) fn loopback_up() -> Result<()> {
+    // SAFETY: no memory is passed.
+    let raw = check(c_long::from(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) }))?;
+    // SAFETY: just opened and owned by nothing else.
+    let socket = unsafe { OwnedFd::from_raw_fd(c_int::try_from(raw).unwrap_or(-1)) };
+    // SAFETY: ifreq is plain data, of which all zeros is a value.
+    let mut request: libc::ifreq = unsafe { MaybeUninit::zeroed().assume_init() };
+    request.ifr_name[0] = b'l' as c_char;
+    request.ifr_name[1] = b'o' as c_char;
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as i16;
+    // SAFETY: request is an ifreq with the name and the flags that SIOCSIFFLAGS reads.
+    check(c_long::from(unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request) }))?;
+    Ok(())
+}
+
+/// execve(2). Returns only when it failed.
+///
+/// `argv` and `envp` must end in a null pointer; `Words::new` makes them so.
+pub(crate) fn execve(path: &CStr, argv: &Words, envp: &Words) -> Errno {
+    // SAFETY: the arrays end in null and their pointers come from strings that
+    // end in NUL and live as long as the arrays (see Words).
+    let returned = unsafe { libc::execve(path.as_ptr(), argv.pointers.as_ptr(), envp.pointers.as_ptr()) };
+    match check(c_long::from(returned)) {
+        Err(errno) => errno,
+        Ok(_) => Errno::IO,
+    }
+}
+
+/// Strings as execve wants them: an array of pointers that ends in null.
+pub(crate) struct Words {
+    pointers: Vec<*const c_char>,
+    _strings: Vec<std::ffi::CString>,
+}
+
+impl Words {
+    /// Lays `strings` out for execve.
+    pub(crate) fn new(strings: Vec<std::ffi::CString>) -> Self {
+        // A CString's bytes are on the heap: moving the CString leaves them.
+        let pointers = strings.iter().map(|s| s.as_ptr()).chain([ptr::null()]).collect();
+        Self { pointers, _strings: strings }
+    }
+}
+
+/// A set of signals.
+#[derive(Clone, Copy)]
+pub(crate) struct SignalSet(libc::sigset_t);
+
+impl SignalSet {
+    /// The set of `signals`.
+    pub(crate) fn of(signals: &[c_int]) -> Self {
+        let mut set = MaybeUninit::uninit();
+        // SAFETY: sigemptyset initialises the set it is given.
+        unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+        // SAFETY: just initialised.
+        let mut set = unsafe { set.assume_init() };
+        for &signal in signals {
+            // SAFETY: set is a signal set; a bad number is an error, not a hazard.
+            unsafe { libc::sigaddset(&raw mut set, signal) };
+        }
+        Self(set)
+    }
+
+    /// Every signal.
+    pub(crate) fn all() -> Self {
+        let mut set = MaybeUninit::uninit();
+        // SAFETY: sigfillset initialises the set it is given.
+        unsafe { libc::sigfillset(set.as_mut_ptr()) };
+        // SAFETY: just initialised.
+        Self(unsafe { set.assume_init() })
+    }
+
+    /// Makes this set the blocked signals, and gives those blocked before.
+    pub(crate) fn set_blocked(&self) -> Result<Self> {
+        self.change(libc::SIG_SETMASK)
+    }
+
+    /// Blocks this set too, and gives those blocked before.
+    pub(crate) fn block(&self) -> Result<Self> {
+        self.change(libc::SIG_BLOCK)
+    }
+
+    fn change(&self, how: c_int) -> Result<Self> {
+        let mut old = Self::of(&[]);
+        // SAFETY: both sets are initialised and live through the call.
+        let returned = unsafe { libc::sigprocmask(how, &raw const self.0, &raw mut old.0) };
+        check(c_long::from(returned))?;
+        Ok(old)
+    }
+
+    /// Waits for one of this set, which must be blocked. EINTR is possible.
+    pub(crate) fn wait(&self) -> Result<Caught> {
+        let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+        // SAFETY: the set is initialised and info has room for one siginfo.
+        let returned = unsafe { libc::sigwaitinfo(&raw const self.0, info.as_mut_ptr()) };
+        let signal = check(c_long::from(returned))?;
+        // SAFETY: zeroed before and written by the kernel since.
+        let info = unsafe { info.assume_init() };
+        // SAFETY: for every signal that a process sends the kernel fills si_pid;
+        // for others the field holds other plain bytes, read but not relied on.
+        let sender = unsafe { info.si_pid() };
+        Ok(Caught { signal: c_int::try_from(signal).unwrap_or(0), code: info.si_code, sender })
+    }
+}
+
+/// A signal that was waited for.
+pub(crate) struct Caught {
+    /// Its number.
+    pub(crate) signal: c_int,
+    /// si_code: 0 and less for what a process sent, more for what the kernel did.
+    pub(crate) code: c_int,
+    /// si_pid as this pid namespace numbers it; 0 when it cannot.
+    pub(crate) sender: c_int,
+}
+
+/// Whether SIGCHLD is ignored, as it may be inherited, and so children vanish
+/// unwaited for; sets it to its default or to ignored.
+pub(crate) fn ignore_sigchld(ignore: bool) -> bool {
+    let action = if ignore { libc::SIG_IGN } else { libc::SIG_DFL };
+    // SAFETY: neither of the two is a function of this program.
+    let old = unsafe { libc::signal(libc::SIGCHLD, action) };
+    old == libc::SIG_IGN
+}
+
+/// kill(2) with the number as it came, real-time signals included.
+pub(crate) fn kill(pid: Pid, signal: c_int) -> Result<()> {
+    // SAFETY: no memory is passed.
+    check(c_long::from(unsafe { libc::kill(pid.as_raw_nonzero().get(), signal) }))?;
+    Ok(())
+}
+
+/// Ends this process at once: no destructor, no exit handler, no flush.
+pub(crate) fn exit_now(status: c_int) -> ! {
+    // SAFETY: _exit is always sound.
+    unsafe { libc::_exit(status) }
+}
+
+/// The signal that is sent when the parent thread ends (prctl PR_SET_PDEATHSIG).
+pub(crate) fn die_with_parent(signal: c_int) -> Result<()> {
+    let signal = c_ulong::try_from(signal).unwrap_or(0);
+    // SAFETY: no memory is passed.
+    check(c_long::from(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal, 0, 0, 0) }))?;
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! Bytes made fit to be read: on a terminal, and in JSON.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+/// A path or word for a person. Control characters and bytes that are not UTF-8
+/// become `\xNN`, so that a file's name cannot write on the reader's terminal.
+pub fn shown(word: impl AsRef<OsStr>) -> String {
+    let mut out = String::new();
+    for chunk in word.as_ref().as_bytes().utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\n' => out.push_str("\\n"),
+                '\t' => out.push_str("\\t"),
+                c if c.is_control() => out.push_str(&format!("\\x{:02x}", u32::from(c))),
+                c => out.push(c),
+            }
+        }
+        for byte in chunk.invalid() {
+            out.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    if out.is_empty() { "''".into() } else { out }
+}
+
+/// A JSON string. A byte that is not UTF-8 becomes the lone surrogate
+/// `\udcNN`, as Python's `surrogateescape` reads and writes them.
+pub fn json(word: impl AsRef<OsStr>) -> String {
+    let mut out = String::from("\"");
+    for chunk in word.as_ref().as_bytes().utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '"' => out.push_str("\\\""),
+                '\\' => out.push_str("\\\\"),
+                c if u32::from(c) < 0x20 => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+                c => out.push(c),
+            }
+        }
+        for byte in chunk.invalid() {
+            out.push_str(&format!("\\udc{byte:02x}"));
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// The word of `known` that is nearest to `typed`, if one is near enough to be
+/// what was meant: at most a third of the letters differ.
+pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|word| (distance(typed, word), word))
+        .min()
+        .filter(|(d, word)| *d <= word.len().max(typed.len()).div_ceil(3))
+        .map(|(_, word)| word)
+}
+
+/// How many letters must be put in, taken out or changed (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, cb) in b.iter().enumerate() {
+            let changed = diagonal + usize::from(ca != *cb);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_write_on_the_terminal() {
+        assert_eq!(shown(OsStr::from_bytes(b"a\x1b[2J\n\xff")), "a\\x1b[2J\\n\\xff");
+    }
+
+    #[test]
+    fn json_keeps_every_byte() {
+        assert_eq!(json(OsStr::from_bytes(b"a\"\\\n\xff\xc3\xa9")), "\"a\\\"\\\\\\u000a\\udcff\u{e9}\"");
+    }
+
+    #[test]
+    fn the_nearest_name_is_found_and_a_far_one_is_not() {
+        let known = ["root", "writable", "ro-bind"];
+        assert_eq!(nearest("writeable", known), Some("writable"));
+        assert_eq!(nearest("ro-bnid", known), Some("ro-bind"));
+        assert_eq!(nearest("frobnicate", known), None);
+    }
+}

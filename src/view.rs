@@ -1,0 +1,177 @@
+//! The file tree as the jail will see it, as far as is planned: what lies at a
+//! path inside, and where a path inside leads. Links are followed within the new
+//! root only. Nothing here touches a file; the host's are asked of `Host`.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::host::{Fact, Host, components};
+
+/// What a mount shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Backing {
+    /// Memory of the jail's own, in which things can be made.
+    Memory,
+    /// The host's file or directory at this path.
+    Host(PathBuf),
+}
+
+/// Where a path inside leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// To something that is there.
+    There(PathBuf, Fact),
+    /// To nothing, in a place where nothing can be made.
+    Missing(PathBuf),
+    /// To nothing yet, in memory of the jail's own.
+    Makeable(PathBuf),
+    /// Nowhere: through a file, a loop, or what may not be looked at.
+    Nowhere(&'static str),
+}
+
+/// The tree.
+#[derive(Debug)]
+pub struct View<'a> {
+    host: &'a Host,
+    mounts: BTreeMap<PathBuf, Backing>,
+    /// Made in memory by the plan.
+    made: BTreeMap<PathBuf, Fact>,
+}
+
+impl<'a> View<'a> {
+    /// A tree whose `/` shows `root`.
+    pub fn new(host: &'a Host, root: Backing) -> Self {
+        Self { host, mounts: BTreeMap::from([(PathBuf::from("/"), root)]), made: BTreeMap::new() }
+    }
+
+    /// Mounts `backing` at `path`; gives false where there is a mount already.
+    pub fn mount(&mut self, path: PathBuf, backing: Backing) -> bool {
+        if self.mounts.contains_key(&path) {
+            return false;
+        }
+        self.mounts.insert(path, backing);
+        true
+    }
+
+    /// Is there a mount at `path`?
+    pub fn is_mount(&self, path: &Path) -> bool {
+        self.mounts.contains_key(path)
+    }
+
+    /// Something was made in memory.
+    pub fn make(&mut self, path: PathBuf, fact: Fact) {
+        self.made.insert(path, fact);
+    }
+
+    /// What the innermost mount over `path` shows, and what lies at `path` there.
+    pub fn backing(&self, path: &Path) -> Backing {
+        for ancestor in path.ancestors() {
+            match self.mounts.get(ancestor) {
+                None => {}
+                Some(Backing::Memory) => return Backing::Memory,
+                Some(Backing::Host(base)) => {
+                    let below = path.strip_prefix(ancestor).unwrap_or(Path::new(""));
+                    // join("") would add a slash, which no file may have.
+                    let at = if below.as_os_str().is_empty() { base.clone() } else { base.join(below) };
+                    return Backing::Host(at);
+                }
+            }
+        }
+        Backing::Memory
+    }
+
+    fn look(&self, path: &Path) -> Fact {
+        match self.backing(path) {
+            Backing::Host(at) => self.host.look(&at),
+            Backing::Memory if self.mounts.contains_key(path) => Fact::Dir,
+            Backing::Memory => self.made.get(path).cloned().unwrap_or(Fact::Missing),
+        }
+    }
+
+    /// Follows `path` (absolute) from the new root.
+    pub fn resolve(&self, path: &Path) -> Found {
+        let mut rest: Vec<OsString> = components(path);
+        let mut done = PathBuf::from("/");
+        let mut fact = Fact::Dir;
+        let mut links = 0;
+        while let Some(name) = rest.pop() {
+            if name == ".." {
+                done.pop();
+                fact = Fact::Dir;
+                continue;
+            }
+            done.push(&name);
+            fact = self.look(&done);
+            match &fact {
+                Fact::Dir => {}
+                Fact::File | Fact::Device if rest.is_empty() => {}
+                Fact::File | Fact::Device => return Found::Nowhere("the path leads through a file"),
+                Fact::Denied(_) => return Found::Nowhere("the path may not be searched"),
+                Fact::Missing => {
+                    // Below nothing there is nothing for .. to leave.
+                    if rest.iter().any(|name| name == "..") {
+                        return Found::Nowhere("the path goes up from what does not exist");
+                    }
+                    let memory = self.backing(&done) == Backing::Memory;
+                    done.extend(rest.into_iter().rev());
+                    return if memory { Found::Makeable(done) } else { Found::Missing(done) };
+                }
+                Fact::Link(target) => {
+                    links += 1;
+                    if links > 40 {
+                        return Found::Nowhere("the path goes round in symbolic links");
+                    }
+                    done.pop();
+                    if target.is_absolute() {
+                        done = PathBuf::from("/");
+                    }
+                    rest.extend(components(target));
+                    fact = Fact::Dir;
+                }
+            }
+        }
+        Found::There(done, fact)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(view: &View<'_>, path: &str) -> Found {
+        view.resolve(Path::new(path))
+    }
+
+    #[test]
+    fn links_of_a_tree_stay_in_the_tree() {
+        let host =
+            Host::made_up(&["/t/tmp->/etc", "/t/up->../../../../etc", "/t/etc/", "/t/gone->/nope", "/t/loop->loop", "/t/f"]);
+        let view = View::new(&host, Backing::Host("/t".into()));
+        assert_eq!(at(&view, "/tmp"), Found::There("/etc".into(), Fact::Dir));
+        assert_eq!(at(&view, "/up/../tmp"), Found::There("/etc".into(), Fact::Dir));
+        assert_eq!(at(&view, "/gone/x"), Found::Missing("/nope/x".into()));
+        assert!(matches!(at(&view, "/loop"), Found::Nowhere(_)));
+        assert!(matches!(at(&view, "/f/x"), Found::Nowhere(_)));
+        assert_eq!(at(&view, "/../.."), Found::There("/".into(), Fact::Dir));
+    }
+
+    #[test]
+    fn a_mount_covers_what_lies_below() {
+        let host = Host::made_up(&["/src/a/f", "/t/m/old"]);
+        let mut view = View::new(&host, Backing::Host("/t".into()));
+        assert!(view.mount("/m".into(), Backing::Host("/src".into())));
+        assert!(!view.mount("/m".into(), Backing::Memory));
+        assert_eq!(at(&view, "/m/a/f"), Found::There("/m/a/f".into(), Fact::File));
+        assert_eq!(at(&view, "/m/old"), Found::Missing("/m/old".into()));
+        assert!(view.mount("/m/a".into(), Backing::Memory));
+        assert_eq!(at(&view, "/m/a/f/g"), Found::Makeable("/m/a/f/g".into()));
+        assert_eq!(view.backing(Path::new("/m/x")), Backing::Host("/src/x".into()));
+    }
+
+    #[test]
+    fn the_root_itself_is_there() {
+        let host = Host::made_up(&[]);
+        assert_eq!(at(&View::new(&host, Backing::Memory), "/"), Found::There("/".into(), Fact::Dir));
+    }
+}
