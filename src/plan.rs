@@ -790,10 +790,11 @@ impl<'a> Builder<'a> {
         let root = host.uid == 0;
         let names = PROC_HIDDEN.iter().chain(if root { &PROC_HIDDEN_ROOT[..] } else { &[] });
         for path in names.map(|name| Path::new("/proc").join(name)) {
-            let dir = match host.look(&path) {
-                Fact::Missing => continue,
-                fact => fact == Fact::Dir,
-            };
+            let fact = host.look(&path);
+            if fact == Fact::Missing {
+                continue;
+            }
+            let dir = fact == Fact::Dir;
             self.steps.push(Step { op: Op::Hide { dest: c_string(path.as_os_str())?, dir }, asked: None });
         }
         for path in PROC_READ_ONLY_ROOT

@@ -1,1 +1,289 @@
+//! Plans for a made-up machine: no privilege, no effect.
 
+use super::*;
+use crate::args::parse;
+use crate::explain;
+use crate::policy::{Request, interpret};
+
+fn policy(words: &[&str]) -> Result<Policy, Error> {
+    let words = words.iter().map(OsString::from).collect();
+    match interpret(parse(words, &|_| Err("no file".into()))?)? {
+        Request::Run(policy) | Request::Explain(policy, _) => Ok(policy),
+        Request::Help | Request::Version => Err(Error::usage(None, "not a run", "")),
+    }
+}
+
+fn planned_on(host: &Host, line: &str) -> Result<Plan, Error> {
+    build(&policy(&line.split(' ').collect::<Vec<_>>())?, host)
+}
+
+fn planned(line: &str) -> Plan {
+    planned_on(&Host::made_up(&[]), line).unwrap_or_else(|error| panic!("{line}: {error}"))
+}
+
+fn lines(plan: &Plan) -> Vec<String> {
+    plan.inside.iter().chain(&plan.last).map(|step| step.op.to_string()).collect()
+}
+
+fn has(plan: &Plan, line: &str) -> bool {
+    lines(plan).iter().any(|l| l == line)
+}
+
+fn at(plan: &Plan, line: &str) -> usize {
+    lines(plan).iter().position(|l| l == line).unwrap_or_else(|| panic!("{line} is not in {:#?}", lines(plan)))
+}
+
+fn refused_on(more: &[&str], line: &str) -> String {
+    match planned_on(&Host::made_up(more), line) {
+        Ok(plan) => panic!("{line} was taken: {:#?}", lines(&plan)),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn the_default_shows_the_system_and_nothing_else_of_the_host() {
+    let plan = planned("true");
+    let shown: Vec<String> =
+        lines(&plan).into_iter().filter(|l| l.starts_with("read-only /") || l.starts_with("writable")).collect();
+    assert_eq!(shown, ["read-only /etc", "read-only /opt", "read-only /usr"]);
+    for line in ["own process table /proc", "memory /tmp (mode 1777)", "memory /run (mode 755)", "memory /home/u (mode 700)"] {
+        assert!(has(&plan, line), "{line}");
+    }
+    assert!(has(&plan, "link /bin -> usr/bin"));
+    assert_eq!(explain::namespaces(plan.namespaces), "user mount pid net ipc uts cgroup");
+    assert!(has(&plan, "start in /"), "the caller's directory is not visible");
+    assert!(has(&plan, "hide /proc/keys"));
+}
+
+#[test]
+fn the_order_of_flags_changes_nothing() {
+    let flags = [
+        "--rw=/home/u/proj",
+        "--ro=/usr/lib",
+        "--tmpfs=/home/u/proj/t",
+        "--hide=/etc/passwd",
+        "--noexec=/tmp",
+        "--net=host",
+        "--env=A=1",
+        "--env=B=2",
+        "--dir=/x/y",
+        "--symlink=a",
+        "/x/l",
+        "--uid=5",
+        "--fd=7",
+        "--fd=8",
+    ];
+    let host = Host::made_up(&["/home/u/proj/t/"]);
+    let mut groups: Vec<Vec<&str>> = Vec::new();
+    for flag in flags {
+        match groups.last_mut() {
+            Some(last) if flag.starts_with('/') => last.push(flag),
+            Some(_) | None => groups.push(vec![flag]),
+        }
+    }
+    let plan_of = |groups: &[Vec<&str>]| {
+        let mut words: Vec<&str> = groups.iter().flatten().copied().collect();
+        words.push("true");
+        let mut plan = build(&policy(&words).unwrap(), &host).unwrap();
+        // Which of several flags is named beside a step they share may differ.
+        plan.last.iter_mut().for_each(|step| step.asked = None);
+        plan
+    };
+    let first = plan_of(&groups);
+    for _ in 0..groups.len() {
+        groups.rotate_left(1);
+        assert_eq!(plan_of(&groups), first);
+        let reversed: Vec<Vec<&str>> = groups.iter().rev().cloned().collect();
+        assert_eq!(plan_of(&reversed), first);
+    }
+}
+
+#[test]
+fn parents_are_mounted_before_children() {
+    let plan = planned_on(&Host::made_up(&["/a/b/c/", "/s/"]), "--ro-bind /s /a/b/c --tmpfs /a --rw /home/u/proj true").unwrap();
+    assert!(at(&plan, "memory /a (mode 755)") < at(&plan, "read-only /a/b/c, which is /s outside"));
+    assert!(at(&plan, "memory /home/u (mode 700)") < at(&plan, "writable /home/u/proj"));
+    assert!(at(&plan, "directory /a/b (mode 755)") < at(&plan, "directory /a/b/c (mode 755)"));
+    assert!(has(&plan, "start in /home/u/proj"));
+}
+
+#[test]
+fn a_destination_behind_a_link_waits_for_what_it_leads_into() {
+    // As with systemd-resolved: /etc/resolv.conf is a link into /run.
+    let host = Host::made_up(&["/etc/resolv.conf->../run/resolve/stub.conf", "/run/resolve/stub.conf"]);
+    for line in ["--net host true", "--net host --ro /etc/resolv.conf true"] {
+        let plan = planned_on(&host, line).unwrap();
+        let bind = at(&plan, "read-only /run/resolve/stub.conf");
+        assert!(at(&plan, "memory /run (mode 755)") < bind, "{line}");
+        assert!(at(&plan, "mount point /run/resolve/stub.conf") < bind, "{line}");
+    }
+    assert!(!has(&planned_on(&host, "true").unwrap(), "read-only /run/resolve/stub.conf"));
+}
+
+#[test]
+fn links_of_a_source_are_followed_on_the_host_and_shown() {
+    let host = Host::made_up(&["/home/u/proj/sub->/etc"]);
+    let plan = planned_on(&host, "--rw sub true").unwrap();
+    assert!(has(&plan, "writable /home/u/proj/sub, which is /etc outside"));
+}
+
+#[test]
+fn a_trees_links_lead_nowhere_but_into_the_tree() {
+    let tree = ["/t/etc/", "/t/tmp->/etc", "/t/run->../../../../run", "/t/dev->gone", "/t/proc->proc", "/t/home/"];
+    let plan = planned_on(&Host::made_up(&tree), "--root /t true").unwrap();
+    assert!(has(&plan, "memory /etc (mode 1777)"), "/tmp leads to the tree's own /etc");
+    for never in ["own process table", "memory /run", "/dev"] {
+        assert!(!lines(&plan).iter().any(|l| l.contains(never)), "{never}");
+    }
+    assert!(
+        refused_on(&tree, "--root /t --dev private true")
+            .contains("--dev private: place /dev inside: nothing is there to mount on")
+    );
+    assert!(refused_on(&tree, "--root /t --proc private true").contains("goes round in symbolic links"));
+}
+
+#[test]
+fn what_a_tree_lacks_is_left_out_or_refused_when_asked_for() {
+    let plan = planned_on(&Host::made_up(&["/t/tmp/"]), "--root /t true").unwrap();
+    assert!(has(&plan, "memory /tmp (mode 1777)") && has(&plan, "start from /t, read-only"));
+    assert!(!lines(&plan).iter().any(|l| l.contains("/proc") || l.contains("/home")));
+    let refused = refused_on(&["/t/", "/s/"], "--root /t --ro-bind /s /x true");
+    assert!(
+        refused.contains("--ro-bind /s /x: place /x inside: nothing is there") && refused.contains("create /t/x on the host")
+    );
+    assert!(refused_on(&["/t/"], "--root /t --dir /x true").contains("nothing is there"));
+    assert!(has(
+        &planned_on(&Host::made_up(&["/t/tmp/"]), "--root /t --dir /tmp/x true").unwrap(),
+        "directory /tmp/x (mode 755)"
+    ));
+}
+
+#[test]
+fn duplicate_destinations_name_both_flags() {
+    let refused = refused_on(&["/a/", "/b/"], "--ro-bind /a /x --rw-bind /b /x true");
+    assert!(
+        refused.contains("--ro-bind /a /x") && refused.contains("--rw-bind /b /x") && refused.contains("is taken by"),
+        "{refused}"
+    );
+    assert!(refused_on(&[], "--tmp private --tmpfs /tmp true").contains("is taken by"));
+    assert!(has(&planned("--tmpfs /tmp,size=1m true"), "memory /tmp (mode 755, at most 1048576 bytes)"));
+}
+
+#[test]
+fn sources_that_are_missing_or_of_another_kind_are_refused() {
+    assert!(refused_on(&[], "--rw /nope true").contains("--rw /nope: find the source /nope: No such file"));
+    assert!(refused_on(&[], "--rw /nope true").contains("-try"));
+    assert!(lines(&planned("--rw-try /nope true")).iter().all(|l| !l.contains("nope")));
+    assert!(refused_on(&[], "--device /etc/passwd true").contains("not a device node"));
+    assert!(refused_on(&["/f"], "--ro-bind /f /usr/lib true").contains("the source is a file, the destination is not"));
+    assert!(refused_on(&[], "--root /etc/passwd true").contains("not a directory"));
+    assert!(refused_on(&[], "--file 9 /x true").contains("--file 9 /x: read descriptor 9: it is not open"));
+    assert!(refused_on(&[], "--fd 9 true").contains("it is not open"));
+    assert!(refused_on(&[], "--ro-bind /etc / true").contains("the root is not a destination"));
+}
+
+#[test]
+fn bans_apply_to_what_is_visible() {
+    let host = Host::made_up(&["/home/u/proj/secret/", "/home/u/proj/f"]);
+    let plan = planned_on(&host, "--rw . --hide secret --hide f --noexec . true").unwrap();
+    for line in ["hide /home/u/proj/secret", "hide /home/u/proj/f", "no execution below /home/u/proj"] {
+        assert!(at(&plan, line) > at(&plan, "writable /home/u/proj"), "{line}");
+    }
+    assert!(refused_on(&[], "--hide /home/u/proj true").contains("nothing is visible at"));
+    assert!(refused_on(&[], "--hide / true").contains("root of the jail"));
+    assert!(refused_on(&[], "--rw . --hide . true").contains("it would hide what --rw . shows"));
+    assert!(refused_on(&[], "--hide /etc --hide /etc true").contains("hidden already"));
+    assert!(lines(&planned("--hide-try /nope true")).iter().all(|l| !l.contains("nope")));
+}
+
+#[test]
+fn ids_and_capabilities_are_those_asked_for() {
+    assert!(has(&planned("true"), "uid 1000 and gid 1000 inside are 1000 and 1000 outside"));
+    assert!(has(&planned("--uid 5 true"), "uid 5 and gid 1000 inside are 1000 and 1000 outside"));
+    assert!(has(&planned("--as-root true"), "uid 0 and gid 0 inside are 1000 and 1000 outside"));
+    assert!(has(&planned("true"), "capabilities: none"));
+    assert!(has(&planned("--cap net_raw true"), "capabilities that can ever be had: net_raw"));
+    let plan = planned("--cap sys_admin true");
+    assert_eq!(explain::namespaces(plan.namespaces), "user mount pid");
+    assert!(
+        at(&plan, "make it / and let go of the host's")
+            < at(&plan, "lock the mounts; new namespaces: user mount net ipc uts cgroup")
+    );
+}
+
+#[test]
+fn hosts_anchors_are_not_made_anew() {
+    assert_eq!(explain::namespaces(planned("--net host --ipc host --cgroup host true").namespaces), "user mount pid uts");
+    assert!(!has(&planned("--net host true"), "own loopback, up"));
+    let plan = planned("--pid host true");
+    assert!(!plan.own_pids && has(&plan, "read-only /proc") && !has(&plan, "own process table /proc"));
+}
+
+#[test]
+fn the_environment_is_what_was_named() {
+    let names = |line| planned(line).command.env.into_iter().map(|(n, _)| n.into_string().unwrap()).collect::<Vec<_>>();
+    assert_eq!(names("true"), ["HOME", "LANG", "LC_ALL", "PATH"]);
+    assert_eq!(names("--env CI_* --env X=1 true"), ["CI_A", "HOME", "LANG", "LC_ALL", "PATH", "X"]);
+    let env = planned("--env HOME=/h true").command.env;
+    assert_eq!(env.iter().filter(|(n, _)| n == "HOME").map(|(_, v)| v.to_str()).collect::<Vec<_>>(), [Some("/h")]);
+    assert!(refused_on(&[], "--env NOPE true").contains("--env NOPE: the variable is not set"));
+}
+
+#[test]
+fn the_directory_to_start_in() {
+    assert!(refused_on(&[], "--chdir /home/u/proj true").contains("it is not visible inside"));
+    assert!(refused_on(&[], "--chdir /etc/passwd true").contains("not a directory"));
+    assert!(has(&planned("--chdir /usr/lib true"), "start in /usr/lib"));
+    // A tree that happens to have a directory of that name is not the caller's.
+    assert!(has(&planned_on(&Host::made_up(&["/t/home/u/proj/"]), "--root /t true").unwrap(), "start in /"));
+}
+
+#[test]
+fn an_odd_home_hides_nothing() {
+    for home in ["/", "/usr/lib", "/etc", "/tmp", "/proc/x", "relative", "/home/../etc"] {
+        let mut host = Host::made_up(&[]);
+        host.env = vec![("HOME".into(), home.into())];
+        let plan = planned_on(&host, "true").unwrap();
+        assert!(!lines(&plan).iter().any(|l| l.ends_with("(mode 700)")), "{home}");
+        assert!(planned_on(&host, "--home private true").is_err(), "{home}");
+    }
+}
+
+#[test]
+fn root_as_the_caller_finds_less_in_proc() {
+    let mut host = Host::made_up(&[]);
+    host.uid = 0;
+    host.has_groups = true;
+    let plan = planned_on(&host, "true").unwrap();
+    for line in ["hide /proc/kcore", "hide /proc/sysrq-trigger", "read-only no execution below /proc/sys"] {
+        assert!(has(&plan, line), "{line}");
+    }
+    assert_eq!(plan.outside.len(), 1);
+}
+
+#[test]
+fn a_set_id_executable_does_nothing() {
+    let mut host = Host::made_up(&[]);
+    host.set_id = true;
+    assert!(planned_on(&host, "true").unwrap_err().to_string().contains("must not be"));
+}
+
+#[test]
+fn explanations_hold_every_step_and_no_secret() {
+    let plan = planned("--env TOKEN=hunter2 true");
+    let (text, json) = (explain::text(&plan), explain::to_json(&plan));
+    for line in lines(&plan) {
+        assert!(text.contains(&line), "{line}");
+        assert!(json.contains(&crate::text::json(&line)), "{line}");
+    }
+    assert!(!text.contains("hunter2") && !json.contains("hunter2"));
+    assert!(text.contains("TOKEN"));
+}
+
+#[test]
+fn commands_are_sought_along_the_path_inside() {
+    let paths = |line| planned(line).command.candidates.iter().map(|c| c.to_str().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!(paths("true"), ["/usr/bin/true", "/bin/true"]);
+    assert_eq!(paths("./x"), ["./x"]);
+    assert_eq!(paths("--env PATH=/a::/b true"), ["/a/true", "./true", "/b/true"]);
+}

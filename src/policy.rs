@@ -550,7 +550,8 @@ mod tests {
 
     #[test]
     fn every_flag_has_a_meaning() {
-        for flag in FLAGS {
+        // --args is replaced by what its file holds before policy sees it.
+        for flag in FLAGS.iter().filter(|flag| flag.long != "args") {
             let values: Vec<OsString> = match flag.takes {
                 Takes::Nothing | Takes::Perhaps(_) => vec![],
                 Takes::Words(names) => names.iter().map(|_| "5".into()).collect(),

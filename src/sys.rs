@@ -27,9 +27,8 @@ pub(crate) type Result<T> = core::result::Result<T, Errno>;
 
 fn check(returned: c_long) -> Result<c_long> {
     if returned < 0 {
-        // SAFETY: __errno_location gives the calling thread's errno, always valid.
-        let errno = unsafe { *libc::__errno_location() };
-        return Err(Errno::from_raw_os_error(errno));
+        let errno = std::io::Error::last_os_error();
+        return Err(Errno::from_io_error(&errno).unwrap_or(Errno::IO));
     }
     Ok(returned)
 }
@@ -50,7 +49,9 @@ impl Arguments {
         let mut end: *mut u8 = ptr::null_mut();
         for index in 0..usize::try_from(argc).unwrap_or(0) {
             // SAFETY: the kernel gives main `argc` pointers in `argv`.
-            let word = unsafe { *argv.add(index) };
+            let at = unsafe { argv.add(index) };
+            // SAFETY: so this is one of them.
+            let word = unsafe { at.read() };
             if word.is_null() {
                 break;
             }

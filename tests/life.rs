@@ -1,0 +1,248 @@
+//! One life: statuses, signals, and that nothing outlives the command or the
+//! launcher.
+
+mod support;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use support::*;
+
+/// Is a process called `name` (its whole argv[0]) alive anywhere?
+fn alive(name: &str) -> bool {
+    std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+        std::fs::read(entry.path().join("cmdline")).is_ok_and(|line| line.split(|b| *b == 0).next() == Some(name.as_bytes()))
+    })
+}
+
+fn gone_soon(name: &str) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(5) {
+        if !alive(name) {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    false
+}
+
+/// A sleeper that is found by its name.
+fn sleeper(name: &str) -> String {
+    format!("(exec -a {name} sleep 1000)")
+}
+
+fn bash(flags: &str, script: &str) -> Command {
+    let mut command = command(jail(), Path::new("/"), false);
+    command.args(flags.split_whitespace()).args(["--", "bash", "-c", script]).stdout(Stdio::piped());
+    command
+}
+
+#[test]
+fn the_status_is_the_commands() {
+    for (flags, script, status) in [
+        ("", "exit 0", 0),
+        ("", "exit 7", 7),
+        ("", "exit 139", 139),
+        ("", "kill -SEGV $$", 139),
+        ("", "kill -KILL $$", 137),
+        ("", "kill -TERM $$", 143),
+        ("--init none", "exit 7", 7),
+        ("--pid host", "exit 7", 7),
+        ("--pid host", "kill -KILL $$", 137),
+    ] {
+        assert_eq!(sh(flags, script).status, status, "{flags} {script}");
+    }
+}
+
+#[test]
+fn not_found_not_executable_and_failed_are_told_apart() {
+    for flags in [&[][..], &["--init", "none"], &["--pid", "host"]] {
+        let status = |command: &str| run(&[flags, &["--", command]].concat()).status;
+        assert_eq!(status("no-such-command"), 127);
+        assert_eq!(status("/no/such/command"), 127);
+        assert_eq!(status("/etc/passwd"), 126);
+        assert_eq!(status("/usr"), 126);
+    }
+    assert_eq!(run(&["--no-such-flag"]).status, 125);
+    let s = Scratch::new();
+    let script = s.file("script", "#!/no/such/interpreter\n");
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let out = run_in(&s.0, &["--ro", ".", "--", "./script"]);
+    assert!(out.status == 126 && out.err.contains("interpreter"), "{out:?}");
+    let plain = s.file("plain", "echo a shell ran this\n");
+    std::fs::set_permissions(&plain, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let out = run_in(&s.0, &["--ro", ".", "--", "./plain"]);
+    assert!(out.status == 126 && out.out.is_empty(), "no shell behind the user's back: {out:?}");
+}
+
+#[test]
+fn the_command_is_process_2_or_process_1() {
+    assert_eq!(sh("", "echo $$").good(), "2");
+    assert_eq!(sh("--init none", "echo $$").good(), "1");
+}
+
+#[test]
+fn orphans_are_reaped_while_the_command_runs() {
+    let out =
+        sh("", "for i in 1 2 3 4 5; do (sh -c 'exit 3' & ) ; done; sleep 0.3; grep -l '^State:.Z' /proc/[0-9]*/status; true");
+    assert_eq!(out.good(), "");
+}
+
+#[test]
+fn everything_is_dead_when_the_command_ends() {
+    for (flags, name) in [("", "jail-left-a"), ("--pid host", "jail-left-b"), ("--init none", "jail-left-c")] {
+        let script = format!(
+            "trap '' TERM HUP INT; for i in 1 2 3; do (setsid bash -c \"trap '' TERM HUP INT; {}\" >/dev/null 2>&1 &) ; done; sleep 0.3; exit 5",
+            sleeper(name)
+        );
+        let status = bash(flags, &script).status().unwrap();
+        assert!(!alive(name), "{flags}: {name} lives when jail has returned");
+        assert_eq!(status.code(), Some(5), "{flags}");
+    }
+}
+
+#[test]
+fn everything_dies_with_the_launcher() {
+    for (flags, name) in [("", "jail-orphan-a"), ("--pid host", "jail-orphan-b"), ("--init none", "jail-orphan-c")] {
+        let script = format!("setsid bash -c '{}' & echo ready; trap '' TERM HUP INT; {}", sleeper(name), sleeper(name));
+        let mut child = bash(flags, &script).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(gone_soon(name), "{flags}: {name} outlives its launcher");
+    }
+}
+
+#[test]
+fn a_launcher_killed_at_any_moment_leaves_nothing() {
+    let name = "jail-moment";
+    let script = sleeper(name);
+    for delay in 0..60 {
+        let mut child = bash("", &script).spawn().unwrap();
+        std::thread::sleep(Duration::from_micros(delay * 100));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert!(gone_soon(name), "a jail outlives its launcher");
+}
+
+#[test]
+fn a_signal_that_a_process_sends_reaches_the_command_once() {
+    let script =
+        "n=0; trap 'n=$((n+1)); echo got $n' TERM USR1 HUP; echo ready; for i in 1 2 3 4 5 6; do sleep 0.1; done; echo end $n";
+    for (flags, signal) in [("", "TERM"), ("", "USR1"), ("--pid host", "HUP")] {
+        let mut child = bash(flags, script).spawn().unwrap();
+        let mut reader = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        let kill = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status().unwrap();
+        assert!(kill.success());
+        let mut rest = String::new();
+        reader.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "got 1\nend 1\n", "{flags} {signal}");
+        assert!(child.wait().unwrap().success());
+    }
+}
+
+#[test]
+fn a_signal_that_the_command_does_not_catch_ends_it() {
+    let mut child = bash("", "echo ready; exec sleep 1000").spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
+#[test]
+fn the_process_group_and_the_session() {
+    let script = "read -r _ _ _ _ group session _ < /proc/self/stat; echo $group $session";
+    assert_eq!(sh("", script).good(), "0 0", "those of the caller, which have no number inside");
+    assert_eq!(sh("--new-session", script).good(), "2 2");
+}
+
+#[test]
+fn closed_streams_stay_closed_and_full_ones_are_told() {
+    let s = Scratch::new();
+    let run = |line: &str| {
+        let mut shell = command(Path::new("/bin/sh"), &s.0, false);
+        shell.args(["-c", &line.replace("JAIL", jail().to_str().unwrap())]);
+        outcome(shell)
+    };
+    assert_eq!(run("JAIL -- sh -c 'ls /proc/self/fd | tr \"\\n\" \" \"' <&-").good(), "0 1 2", "ls's own is 0 then");
+    assert_eq!(run("JAIL -- sh -c 'exit 3' <&- >&- 2>&-").status, 3);
+    assert_eq!(run("JAIL --nope <&- >&- 2>&-").status, 125);
+    assert_eq!(run("JAIL --help > /dev/full").status, 125);
+    assert!(run("JAIL --explain -- true > /dev/full").err.contains("No space left"));
+    assert_eq!(run("JAIL --nope 2> /dev/full").status, 125);
+    assert_eq!(run("JAIL -- yes | head -n 1").good(), "y", "a broken pipe ends the command as it does outside");
+    assert_eq!(run("JAIL -- sh -c 'grep SigIgn /proc/self/status'").out, run("grep SigIgn /proc/self/status").out);
+    assert_eq!(
+        run("trap '' PIPE HUP; JAIL -- sh -c 'grep SigIgn /proc/self/status'").out,
+        run("trap '' PIPE HUP; grep SigIgn /proc/self/status").out
+    );
+    assert_eq!(run("JAIL -- sh -c 'grep SigBlk /proc/self/status'").out, run("grep SigBlk /proc/self/status").out);
+    assert_eq!(run("umask 027; JAIL -- sh -c umask").good(), "0027");
+}
+
+#[test]
+fn long_arguments_pass() {
+    let long = "x".repeat(120_000);
+    let mut args = vec!["--", "sh", "-c", "echo $# ${#1}", "sh"];
+    args.extend(std::iter::repeat_n(long.as_str(), 9));
+    assert_eq!(run(&args).good(), "9 120000");
+    assert_eq!(sh("", "tr '\\0' ' ' < /proc/1/cmdline").good().trim(), "jail");
+}
+
+#[test]
+fn nothing_is_left_on_the_host() {
+    let s = Scratch::new();
+    let tree = s.tree("t");
+    let list = || {
+        let mut find = Command::new("find");
+        find.arg(&s.0).args(["-printf", "%p %m %s %T@\n"]);
+        outcome(find).out
+    };
+    let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let (before, mounts_before) = (list(), mounts());
+    for flags in ["--root t", "--ro t", "--root t --writable", "--root nope", "--root t --ro-bind t /nope"] {
+        sh_in(&s.0, flags, "exit 0");
+    }
+    assert_eq!(list(), before, "{}", tree.display());
+    assert_eq!(mounts(), mounts_before);
+}
+
+#[test]
+fn the_outside_sees_in() {
+    let mut child = bash("", "echo $$; exec sleep 1000").spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let ps = outcome({
+        let mut ps = Command::new("ps");
+        ps.args(["-eo", "pid,args"]);
+        ps
+    });
+    let pid = ps
+        .out
+        .lines()
+        .find(|l| l.trim_end().ends_with("sleep 1000") && !l.contains("jail "))
+        .expect("ps shows it")
+        .split_whitespace()
+        .next()
+        .unwrap();
+    let mut nsenter = command(Path::new("/usr/bin/nsenter"), Path::new("/"), false);
+    nsenter.args(["-t", pid, "--user", "--preserve-credentials", "--mount", "--pid", "--uts", "hostname"]);
+    assert_eq!(outcome(nsenter).good(), "jail");
+    let mut kill = command(Path::new("/bin/sh"), Path::new("/"), false);
+    kill.args(["-c", &format!("kill -TERM {pid}")]);
+    outcome(kill).good();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
+#[test]
+fn the_callers_sigchld_ignored_is_no_matter() {
+    let mut perl = command(Path::new("/usr/bin/perl"), Path::new("/"), false);
+    perl.args(["-e", "$SIG{CHLD}='IGNORE'; exec @ARGV", jail().to_str().unwrap(), "--", "sh", "-c", "exit 9"]);
+    assert_eq!(outcome(perl).status, 9);
+}

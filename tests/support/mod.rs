@@ -1,0 +1,209 @@
+//! What the behavioural tests share: a jail started as an unprivileged user, and
+//! a place on the host that is gone afterwards.
+
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// The user that the tests drive when they run as root: no name, no files.
+pub const USER: u32 = 54321;
+
+pub fn we_are_root() -> bool {
+    // SAFETY-free way to ask: the owner of our own /proc directory.
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata("/proc/self").expect("/proc").uid() == 0
+}
+
+/// A copy of the program where every user can execute it.
+pub fn jail() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let dir = std::env::temp_dir().join(format!("jail-program-{}", std::process::id()));
+        fs::create_dir_all(&dir).expect("make a directory for the program");
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).expect("open it");
+        let program = dir.join("jail");
+        fs::copy(std::env::var_os("JAIL").unwrap_or(env!("CARGO_BIN_EXE_jail").into()), &program).expect("copy the program");
+        program
+    })
+}
+
+/// A directory of the user's on the host, removed at the end.
+pub struct Scratch(pub PathBuf);
+
+impl Scratch {
+    pub fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("jail-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let dir = std::env::temp_dir().join(name);
+        fs::create_dir(&dir).expect("make a scratch directory");
+        let scratch = Self(dir);
+        scratch.give(&scratch.0);
+        scratch
+    }
+
+    /// Makes `path` the user's.
+    pub fn give(&self, path: &Path) {
+        if we_are_root() {
+            chown(path, Some(USER), Some(USER)).expect("chown");
+        }
+    }
+
+    pub fn dir(&self, path: &str) -> PathBuf {
+        let mut at = self.0.clone();
+        for name in path.split('/') {
+            at.push(name);
+            if !at.exists() {
+                fs::create_dir(&at).expect("make a directory");
+                self.give(&at);
+            }
+        }
+        at
+    }
+
+    pub fn file(&self, path: &str, content: &str) -> PathBuf {
+        if let Some((dir, _)) = path.rsplit_once('/') {
+            self.dir(dir);
+        }
+        let at = self.0.join(path);
+        fs::write(&at, content).expect("write a file");
+        self.give(&at);
+        at
+    }
+
+    pub fn link(&self, path: &str, target: &str) {
+        if let Some((dir, _)) = path.rsplit_once('/') {
+            self.dir(dir);
+        }
+        std::os::unix::fs::symlink(target, self.0.join(path)).expect("make a link");
+    }
+
+    /// A tree with nothing but a static busybox and empty mount points.
+    pub fn tree(&self, name: &str) -> PathBuf {
+        for dir in ["bin", "proc", "dev", "tmp", "run"] {
+            self.dir(&format!("{name}/{dir}"));
+        }
+        let busybox = self.0.join(name).join("bin/busybox");
+        fs::copy("/bin/busybox", &busybox).expect("busybox-static is installed");
+        self.give(&busybox);
+        for applet in ["sh", "ls", "cat", "touch", "mkdir", "readlink", "stat", "mount", "umount", "id", "echo"] {
+            self.link(&format!("{name}/bin/{applet}"), "busybox");
+        }
+        self.0.join(name)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What a run gave.
+#[derive(Debug)]
+pub struct Outcome {
+    pub status: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Outcome {
+    /// The command ended with 0; gives what it wrote, without the last newline.
+    pub fn good(&self) -> &str {
+        assert_eq!(self.status, 0, "{self:#?}");
+        self.out.trim_end()
+    }
+
+    /// jail refused, and said all of `parts`.
+    pub fn refused(&self, parts: &[&str]) {
+        assert_eq!(self.status, 125, "{self:#?}");
+        for part in parts {
+            assert!(self.err.contains(part), "{part:?} is not in {self:#?}");
+        }
+    }
+}
+
+/// A command that runs `program` as the user (or, `as_root`, as we are), with a
+/// known environment, in `dir`.
+pub fn command(program: &Path, dir: &Path, as_root: bool) -> Command {
+    let mut command = if we_are_root() && !as_root {
+        let mut command = Command::new("setpriv");
+        command.arg(format!("--reuid={USER}")).arg(format!("--regid={USER}")).args(["--clear-groups", "--"]).arg(program);
+        command
+    } else {
+        Command::new(program)
+    };
+    command
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
+        .env("HOME", "/home/tester")
+        .env("SECRET", "hunter2");
+    command.current_dir(dir).stdin(Stdio::null());
+    command
+}
+
+pub fn outcome(mut command: Command) -> Outcome {
+    let output = command.output().expect("start the program");
+    Outcome {
+        status: output.status.code().unwrap_or_else(|| -output.status.signal().unwrap_or(0)),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Runs jail with `args` as the user, in `dir`.
+pub fn run_in<S: AsRef<OsStr>>(dir: &Path, args: &[S]) -> Outcome {
+    can_jail();
+    let mut command = command(jail(), dir, false);
+    command.args(args);
+    outcome(command)
+}
+
+pub fn run<S: AsRef<OsStr>>(args: &[S]) -> Outcome {
+    run_in(Path::new("/"), args)
+}
+
+/// Runs jail with `flags` and a shell script as the user, in `dir`.
+pub fn sh_in(dir: &Path, flags: &str, script: &str) -> Outcome {
+    let mut args: Vec<&str> = flags.split_whitespace().collect();
+    args.extend(["--", "sh", "-c", script]);
+    run_in(dir, &args)
+}
+
+pub fn sh(flags: &str, script: &str) -> Outcome {
+    sh_in(Path::new("/"), flags, script)
+}
+
+/// The same as root; None, loudly, where we are not.
+pub fn sh_as_root(dir: &Path, flags: &str, script: &str) -> Option<Outcome> {
+    if !we_are_root() {
+        skip("this needs root");
+        return None;
+    }
+    let mut command = command(jail(), dir, true);
+    command.args(flags.split_whitespace()).args(["--", "sh", "-c", script]);
+    Some(outcome(command))
+}
+
+/// Says that a test was not run; in CI that is a failure.
+pub fn skip(why: &str) {
+    assert!(std::env::var_os("CI").is_none(), "not run: {why}");
+    eprintln!("SKIPPED: {why}");
+}
+
+/// Fails with a plain reason where this machine lets no one be jailed.
+fn can_jail() {
+    static CHECKED: OnceLock<()> = OnceLock::new();
+    CHECKED.get_or_init(|| {
+        let mut command = command(jail(), Path::new("/"), false);
+        command.args(["--", "true"]);
+        let outcome = outcome(command);
+        assert_eq!(outcome.status, 0, "these tests need user namespaces for unprivileged users: {}", outcome.err);
+    });
+}
