@@ -243,3 +243,49 @@ fn exec(plan: &Plan, index: usize, found: bool, errno: Errno) -> Error {
     };
     Error { status, doing: format!("execute {name}"), layer: Layer::Files, ..Error::usage(None, problem, remedy) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(errno: Errno, signs: &Signs) -> String {
+        plain("make the namespaces", errno, signs).to_string()
+    }
+
+    #[test]
+    fn each_cause_is_told_by_its_sign() {
+        let none = Signs { proc: true, ..Signs::default() };
+        for (errno, signs, expected) in [
+            (
+                Errno::NOSPC,
+                Signs { zero_limits: vec!["max_net_namespaces"], ..none.clone() },
+                "sysctl -w user.max_net_namespaces=15000",
+            ),
+            (Errno::NOSPC, none.clone(), "nested too deeply"),
+            (Errno::PERM, Signs { userns_clone_off: true, ..none.clone() }, "sysctl -w kernel.unprivileged_userns_clone=1"),
+            (Errno::PERM, Signs { chrooted: true, ..none.clone() }, "chrooted process"),
+            (Errno::PERM, Signs { filtered: true, ..none.clone() }, "the container around this process"),
+            (Errno::ACCESS, Signs { apparmor_restricts: true, ..none.clone() }, "AppArmor"),
+            (Errno::NOSYS, none.clone(), "Linux 5.12"),
+            (Errno::PERM, none, "nothing on this machine says why"),
+        ] {
+            assert!(said(errno, &signs).contains(expected), "{errno:?} {signs:?}: {}", said(errno, &signs));
+        }
+    }
+
+    #[test]
+    fn apparmor_is_named_at_each_step_where_it_takes_effect() {
+        use crate::plan::Ids;
+        // unshare succeeds there; the capabilities are gone afterwards.
+        let signs = Signs { proc: true, apparmor_restricts: true, ..Signs::default() };
+        let ids = Ids { uid: 1, gid: 1 };
+        for (op, errno) in [
+            (Op::MapIds { inside: ids, outside: ids }, Errno::PERM),
+            (Op::LoopbackUp, Errno::PERM),
+            (Op::RootMemory, Errno::ACCESS),
+            (Op::Proc { dest: c"/proc".into() }, Errno::PERM),
+        ] {
+            assert_eq!(step(Some(&Step { op, asked: None }), errno, &signs).layer, Layer::AppArmor);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The flag table, `--help` and the manual say the same; the README's examples
+//! do what is printed beside them.
+
+mod support;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use support::*;
+
+fn read(file: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
+}
+
+/// The flags that `--help` prints; a unit test holds it against the table.
+fn helped() -> BTreeSet<String> {
+    let help = run(&["--help"]);
+    let flags = help.good().lines().filter_map(|l| l.strip_prefix("  --"));
+    flags.map(|l| l.split([' ', '[']).next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_manual_has_every_flag_and_no_other() {
+    let manual: BTreeSet<String> = read("man/jail.1")
+        .lines()
+        .filter_map(|l| l.strip_prefix(".It Fl Fl "))
+        .map(|l| l.split(' ').next().unwrap().to_owned())
+        .collect();
+    assert_eq!(manual, helped());
+    assert!(manual.len() > 30);
+}
+
+#[test]
+fn the_version_is_the_packages() {
+    assert_eq!(run(&["--version"]).good(), format!("jail {}", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn the_readmes_examples_do_what_they_say() {
+    let readme = read("README.md");
+    let mut count = 0;
+    for block in readme.split("<!-- test -->").skip(1) {
+        let block = block.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+        let scratch = Scratch::new();
+        let mut expected = String::new();
+        let mut script = String::new();
+        for line in block.lines() {
+            match line.strip_prefix("$ ") {
+                Some(command) => script.push_str(&format!("{command}\n")),
+                None => expected.push_str(&format!("{line}\n")),
+            }
+        }
+        let mut shell = command(Path::new("/bin/sh"), &scratch.0, false);
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", jail().parent().unwrap().display());
+        shell.env("PATH", path).env("HOME", "/home/tester").args(["-c", &format!("exec 2>&1\n{script}")]);
+        let out = outcome(shell);
+        assert_eq!(out.out, expected, "{block}");
+        count += 1;
+    }
+    assert!(count >= 5, "{count} examples");
+}
+
+#[test]
+fn explain_prints_what_is_then_mounted() {
+    let explained = run(&["--explain=json", "--", "true"]);
+    let json = explained.good();
+    let inside = sh("", "cut -d' ' -f5 /proc/self/mountinfo | sort");
+    for point in inside.good().lines() {
+        assert!(json.contains(&format!("\"dest\":\"{point}\"")), "{point} is mounted and not explained");
+    }
+    let check =
+        std::process::Command::new("python3").args(["-c", "import json,sys; json.loads(sys.argv[1])", json]).status().unwrap();
+    assert!(check.success());
+    assert!(run(&["--explain", "--", "true"]).good().contains("read-only /usr"));
+}
