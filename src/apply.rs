@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{
     AtFlags, CWD, FsWord, Mode, OFlags, ResolveFlags, chmodat, fstatfs, mkdirat, openat, openat2, sendfile, symlinkat,
 };
-use rustix::io::{Errno, write};
+use rustix::io::{Errno, read, write};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_set_string,
     fsmount, fsopen, move_mount, open_tree, unmount,
@@ -24,6 +24,7 @@ use rustix::thread::{
 use crate::caps;
 use crate::plan::{Ids, Op, Place};
 use crate::policy::Access;
+use crate::report::Report;
 use crate::sys::{self, Arguments, MountAttr};
 
 /// Told to process 1 when the launcher died and it has no process table of its
@@ -36,6 +37,8 @@ pub(crate) struct State<'a> {
     pub(crate) arguments: &'a Arguments,
     /// The pipe to the launcher, whose other end only the launcher holds.
     pub(crate) report: BorrowedFd<'a>,
+    /// A pipe on which the launcher says that the network stands.
+    pub(crate) go: Option<BorrowedFd<'a>>,
     /// The new root's mount.
     root: Option<OwnedFd>,
     /// This process's directory in the host's /proc.
@@ -49,7 +52,7 @@ pub(crate) struct State<'a> {
 impl<'a> State<'a> {
     /// Before the first operation.
     pub(crate) fn new(arguments: &'a Arguments, report: BorrowedFd<'a>) -> Self {
-        Self { arguments, report, root: None, proc_self: None, children: None, host_root: None }
+        Self { arguments, report, go: None, root: None, proc_self: None, children: None, host_root: None }
     }
 
     /// Clones the host's root while nothing lies on it yet. A clone made later
@@ -148,6 +151,11 @@ impl<'a> State<'a> {
                 restrict(tree.as_fd(), *access, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)?;
                 self.attach(tree.as_fd(), dest)
             }
+            Op::Devices { source, dest } => {
+                let tree = clone_tree(source)?;
+                restrict(tree.as_fd(), Access::Writable, MOUNT_ATTR_NOSUID)?;
+                self.attach(tree.as_fd(), dest)
+            }
             Op::Device { source, dest } => {
                 let tree = clone_tree(source)?;
                 // A device needs no writable mount to be written to.
@@ -210,6 +218,15 @@ impl<'a> State<'a> {
             Op::LockMounts { namespaces, ids } => {
                 sys::unshare(*namespaces)?;
                 self.map(*ids, *ids)
+            }
+            Op::AwaitNetwork => {
+                Report::AwaitsNetwork.send(self.report);
+                match read(self.go.ok_or(Errno::BADF)?, &mut [0]) {
+                    Ok(1) => Ok(()),
+                    // The launcher has said why, or is dead.
+                    Ok(_) => Err(Errno::PIPE),
+                    Err(errno) => Err(errno),
+                }
             }
             Op::WipeArguments => {
                 self.arguments.wipe(b"jail");

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use crate::error::{Error, FAILED, Layer, NOT_EXECUTABLE, NOT_FOUND};
 use crate::explain::namespaces;
 use crate::launch::Failure;
+use crate::pasta::Pasta;
 use crate::plan::{Op, Plan, Step};
 use crate::report::Report;
 use crate::text::shown;
@@ -116,12 +117,32 @@ pub fn error(plan: &Plan, failure: Failure, signs: &Signs) -> Error {
             remedy: "someone outside did so, or memory ran out; everything in the jail is dead".into(),
             ..Error::usage(None, "", "")
         },
+        Failure::Pasta(failure) => pasta(plan, failure),
         Failure::Outside(index, errno) => step(plan.outside.get(index), errno, signs),
         Failure::Inside(Report::Inside(index, errno)) => step(plan.inside.get(index), errno, signs),
         Failure::Inside(Report::Last(index, errno)) => step(plan.last.get(index), errno, signs),
         Failure::Inside(Report::Fork(errno)) => plain("start the command's process", errno, signs),
         Failure::Inside(Report::Exec { index, found, errno }) => exec(plan, index, found, errno),
-        Failure::Inside(Report::Ended(_)) => plain("wait for the command", Errno::IO, signs),
+        Failure::Inside(Report::Ended(_) | Report::AwaitsNetwork) => plain("wait for the command", Errno::IO, signs),
+    }
+}
+
+/// pasta(1) did not connect the network.
+fn pasta(plan: &Plan, failure: Pasta) -> Error {
+    let step = plan.inside.iter().find(|step| step.op == Op::AwaitNetwork);
+    let (problem, layer, remedy) = match failure {
+        Pasta::Missing => {
+            ("pasta is not in PATH".into(), Layer::Files, "install it (Debian: apt-get install passt), or say --net none")
+        }
+        Pasta::Start(errno) => (format!("pasta cannot be started: {errno}"), Layer::Files, "see whether pasta --version works"),
+        Pasta::Ended => {
+            ("pasta ended at once".into(), Layer::Kernel, "it says why above; it needs /dev/net/tun and a default route")
+        }
+    };
+    Error {
+        doing: "connect the network".into(),
+        layer,
+        ..Error::usage(step.and_then(|s| s.asked.as_ref()).map(|a| a.text().to_owned()), problem, remedy)
     }
 }
 
@@ -159,7 +180,7 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
             Layer::Container,
             "parts of /proc are covered here (by a container runtime), and a new one would show them: say --proc none".into(),
         ),
-        Op::Bind { .. } | Op::RootTree { .. } | Op::Device { .. } => match errno {
+        Op::Bind { .. } | Op::RootTree { .. } | Op::Devices { .. } | Op::Device { .. } => match errno {
             Errno::NOENT | Errno::NOTDIR => files("it changed while jail was starting: start again"),
             Errno::LOOP => files("a symbolic link came to be in its way while jail was starting: find out who made it"),
             Errno::ACCESS => files("the caller must be allowed to search every directory above it"),
@@ -196,6 +217,7 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
         | Op::RootMemory
         | Op::EnterRoot
         | Op::LockMounts { .. }
+        | Op::AwaitNetwork
         | Op::WipeArguments
         | Op::NotDumpable
         | Op::BoundCapabilities { .. }

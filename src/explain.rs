@@ -50,6 +50,7 @@ impl fmt::Display for Op {
             Self::Bind { source, dest, access: a } => {
                 write!(f, "{} {}, which is {} outside", access(*a), Path(dest), Path(source))
             }
+            Self::Devices { dest, .. } => write!(f, "the host's devices {}", Path(dest)),
             Self::Device { source, dest } if source == dest => write!(f, "device {}", Path(dest)),
             Self::Device { source, dest } => write!(f, "device {}, which is {} outside", Path(dest), Path(source)),
             Self::Tmpfs { dest, size: None, mode } => write!(f, "memory {} (mode {mode:o})", Path(dest)),
@@ -67,6 +68,7 @@ impl fmt::Display for Op {
             }
             Self::EnterRoot => f.write_str("make it / and let go of the host's"),
             Self::LockMounts { namespaces: n, .. } => write!(f, "lock the mounts; new namespaces: {}", namespaces(*n)),
+            Self::AwaitNetwork => f.write_str("wait until pasta has connected the network"),
             Self::WipeArguments => f.write_str("wipe the launcher's arguments"),
             Self::NotDumpable => f.write_str("close process 1 to others"),
             Self::BoundCapabilities { keep } => write!(f, "capabilities that can ever be had: {}", capabilities(*keep)),
@@ -100,6 +102,7 @@ impl Op {
             Self::Symlink { .. } => "symlink",
             Self::File { .. } => "file",
             Self::Bind { .. } => "bind",
+            Self::Devices { .. } => "devices",
             Self::Device { .. } => "device",
             Self::Tmpfs { .. } => "tmpfs",
             Self::Proc { .. } => "proc",
@@ -109,6 +112,7 @@ impl Op {
             Self::Restrict { .. } => "restrict",
             Self::EnterRoot => "enter-root",
             Self::LockMounts { .. } => "lock-mounts",
+            Self::AwaitNetwork => "await-network",
             Self::WipeArguments => "wipe-arguments",
             Self::NotDumpable => "not-dumpable",
             Self::BoundCapabilities { .. } => "bound-capabilities",
@@ -124,7 +128,9 @@ impl Op {
     fn paths(&self) -> (Option<&CStr>, Option<&CStr>) {
         match self {
             Self::RootTree { source, .. } => (Some(source), Some(c"/")),
-            Self::Bind { source, dest, .. } | Self::Device { source, dest } => (Some(source), Some(dest)),
+            Self::Bind { source, dest, .. } | Self::Devices { source, dest } | Self::Device { source, dest } => {
+                (Some(source), Some(dest))
+            }
             Self::Tmpfs { dest, .. }
             | Self::Proc { dest }
             | Self::Devpts { dest }
@@ -145,6 +151,7 @@ impl Op {
             | Self::LoopbackUp
             | Self::EnterRoot
             | Self::LockMounts { .. }
+            | Self::AwaitNetwork
             | Self::WipeArguments
             | Self::NotDumpable
             | Self::BoundCapabilities { .. }

@@ -68,7 +68,7 @@ use Takes::{Nothing, Perhaps, Words};
 /// Every flag, in the order of the help.
 #[rustfmt::skip]
 pub static FLAGS: &[Flag] = &[
-    row("net", Words(&["none|host"]), false, Anchors, "own loopback and nothing else, or the host's network"),
+    row("net", Words(&["none|host|pasta"]), false, Anchors, "own loopback only; the host's; or own, by pasta(1)"),
     row("pid", Words(&["private|host"]), false, Anchors, "own process table, or the host's"),
     row("ipc", Words(&["private|host"]), false, Anchors, "own System V and POSIX IPC, or the host's"),
     row("cgroup", Words(&["private|host"]), false, Anchors, "own view of the cgroup tree, or the host's"),

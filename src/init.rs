@@ -31,9 +31,10 @@ pub(crate) struct Prepared<'a> {
 }
 
 /// What process 1 does. All signals are blocked when it begins.
-pub(crate) fn process_one(prepared: &Prepared<'_>, report: BorrowedFd<'_>) -> ! {
+pub(crate) fn process_one(prepared: &Prepared<'_>, report: BorrowedFd<'_>, go: Option<BorrowedFd<'_>>) -> ! {
     let plan = prepared.plan;
     let mut state = State::new(prepared.arguments, report);
+    state.go = go;
     if plan.needs_host_root() {
         if let Err(errno) = state.keep_host_root() {
             Report::Inside(0, errno).send(report);
@@ -158,14 +159,14 @@ fn end_all(plan: &Plan, state: &State<'_>) {
     loop {
         // Numbers, a space behind each; the children of children come to be ours.
         let read = state.children.as_ref().and_then(|list| pread(list, &mut buffer, 0).ok()).unwrap_or(0);
-        for number in buffer[..read].split(|b| *b == b' ') {
+        // A number that the buffer's end cuts would be another process's.
+        let whole = buffer[..read].iter().rposition(|b| *b == b' ').unwrap_or(0);
+        for number in buffer[..whole].split(|b| *b == b' ') {
             let pid = core::str::from_utf8(number).ok().and_then(|n| n.parse().ok()).and_then(Pid::from_raw);
             if let Some(pid) = pid {
                 let _ = sys::kill(pid, libc::SIGKILL);
             }
         }
-        // A number cut at the buffer's end names another process; it is left
-        // out by the space that does not follow it only where it stands last.
         match wait(WaitOptions::empty()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(_) => return,

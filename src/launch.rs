@@ -15,6 +15,7 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 use crate::apply::State;
 use crate::error::FAILED;
 use crate::init::{Prepared, process_one};
+use crate::pasta::{self, Pasta};
 use crate::plan::Plan;
 use crate::policy::Init;
 use crate::report::Report;
@@ -31,6 +32,8 @@ pub enum Failure {
     Namespaces(Errno),
     /// Process 1 was ended from outside, by this signal.
     Killed(i32),
+    /// Connecting the network.
+    Pasta(Pasta),
     /// Something inside.
     Inside(Report),
 }
@@ -64,19 +67,46 @@ pub fn run(plan: &Plan, arguments: &Arguments) -> Result<u8, Failure> {
         blocked,
         sigchld_ignored,
     };
+    let go = if plan.pasta { Some(pipe_with(PipeFlags::CLOEXEC).map_err(Failure::Prepare)?) } else { None };
     match sys::clone(plan.namespaces).map_err(Failure::Namespaces)? {
         Cloned::Child => {
             // Process 1 notices the launcher's death by this end being gone.
             drop(reports);
             let _ = SignalSet::all().block();
-            process_one(&prepared, report.as_fd())
+            let go = go.map(|(read, _)| read);
+            process_one(&prepared, report.as_fd(), go.as_ref().map(AsFd::as_fd))
         }
         Cloned::Parent(pid) => {
             drop(report);
+            let pasta = match go {
+                Some((_, go)) => connect(pid, &reports, &go)?,
+                None => None,
+            };
             let status = supervise(plan, pid, &passed);
+            drop(pasta);
             conclude(plan, status, reports)
         }
     }
+}
+
+/// Has the network connected once process 1 waits for it. Where it cannot be,
+/// process 1 and all with it is dead on return.
+fn connect(pid: Pid, reports: &OwnedFd, go: &OwnedFd) -> Result<Option<pasta::Running>, Failure> {
+    let failure = match Report::receive(reports.as_fd()) {
+        Some(Report::AwaitsNetwork) => match pasta::connect(pid) {
+            Ok(running) => {
+                let _ = rustix::io::write(go, b"\n");
+                return Ok(Some(running));
+            }
+            Err(why) => Failure::Pasta(why),
+        },
+        Some(report) => Failure::Inside(report),
+        // It is dead: what follows finds out of what.
+        None => return Ok(None),
+    };
+    let _ = sys::kill(pid, libc::SIGKILL);
+    let _ = waitpid(Some(pid), WaitOptions::empty());
+    Err(failure)
 }
 
 /// Waits for process 1; until then passes on what processes send.
@@ -101,6 +131,7 @@ fn conclude(plan: &Plan, status: ExitStatus, reports: OwnedFd) -> Result<u8, Fai
     while let Some(report) = Report::receive(reports.as_fd()) {
         match report {
             Report::Ended(raw) => ended = Some(ExitStatus::from_raw(raw)),
+            Report::AwaitsNetwork => {}
             Report::Inside(..) | Report::Last(..) | Report::Fork(_) | Report::Exec { .. } => return Err(Failure::Inside(report)),
         }
     }

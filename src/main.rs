@@ -21,6 +21,7 @@ mod flags;
 mod host;
 mod init;
 mod launch;
+mod pasta;
 mod plan;
 mod policy;
 mod report;

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use crate::caps;
 use crate::error::{Asked, Error, Layer};
 use crate::host::{Fact, Host};
-use crate::policy::{Access, Anchor, Ban, Env, Init, Policy, What, glob_matches};
+use crate::policy::{Access, Anchor, Ban, Env, Init, Net, Policy, What, glob_matches};
 use crate::text::shown;
 use crate::view::{Backing, Found, View};
 
@@ -68,6 +68,8 @@ pub enum Op {
     File { fd: i32, place: Place },
     /// Show a host file or directory.
     Bind { source: CString, dest: CString, access: Access },
+    /// Show the host's device nodes, and all beside them.
+    Devices { source: CString, dest: CString },
     /// Show a host device node.
     Device { source: CString, dest: CString },
     /// An empty directory in memory.
@@ -86,6 +88,8 @@ pub enum Op {
     EnterRoot,
     /// Go on in a second user namespace, to which all mounts are locked.
     LockMounts { namespaces: i32, ids: Ids },
+    /// Wait until the launcher has had the network connected by pasta(1).
+    AwaitNetwork,
     /// Clear the launcher's arguments from process 1.
     WipeArguments,
     /// Close process 1's memory, executable and descriptors to others.
@@ -139,6 +143,8 @@ pub struct Plan {
     pub init: Init,
     /// Is there a process table of the jail's own?
     pub own_pids: bool,
+    /// Is the network connected by pasta(1)?
+    pub pasta: bool,
     /// Is the command in a session of its own, out of the terminal's reach?
     pub own_session: bool,
     /// The command.
@@ -220,7 +226,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     });
     inside.push(default(Op::NewKeyring));
     let mut own = vec![Step { op: Op::Hostname { name: policy.hostname.value.clone() }, asked: policy.hostname.asked.clone() }];
-    if policy.net.value != Anchor::Host {
+    if policy.net.value != Net::Host {
         own.push(Step { op: Op::LoopbackUp, asked: policy.net.asked.clone() });
     }
     if !lock {
@@ -232,6 +238,10 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         let asked = policy.caps_asked.iter().find(|a| a.text().to_ascii_lowercase().ends_with("sys_admin")).cloned();
         inside.push(Step { op: Op::LockMounts { namespaces: later, ids }, asked });
         inside.append(&mut own);
+    }
+    if policy.net.value == Net::Pasta {
+        // While process 1 can still be looked into: pasta opens its namespaces.
+        inside.push(Step { op: Op::AwaitNetwork, asked: policy.net.asked.clone() });
     }
     inside.push(default(Op::WipeArguments));
     inside.push(default(Op::NotDumpable));
@@ -261,6 +271,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         last,
         init: policy.init.value,
         own_pids,
+        pasta: policy.net.value == Net::Pasta,
         own_session: policy.new_session.is_some(),
         command: Command { argv: policy.command.clone(), candidates, env },
     })
@@ -279,14 +290,13 @@ fn ids(policy: &Policy, caller: Ids) -> Ids {
 fn namespaces(policy: &Policy, lock: bool) -> (i32, i32) {
     let mut first = libc::CLONE_NEWUSER | libc::CLONE_NEWNS;
     let mut own = libc::CLONE_NEWUTS;
-    for (anchor, flag) in [
-        (policy.ipc.value, libc::CLONE_NEWIPC),
-        (policy.cgroup.value, libc::CLONE_NEWCGROUP),
-        (policy.net.value, libc::CLONE_NEWNET),
-    ] {
+    for (anchor, flag) in [(policy.ipc.value, libc::CLONE_NEWIPC), (policy.cgroup.value, libc::CLONE_NEWCGROUP)] {
         if anchor != Anchor::Host {
             own |= flag;
         }
+    }
+    if policy.net.value != Net::Host {
+        own |= libc::CLONE_NEWNET;
     }
     if policy.pid.value != Anchor::Host {
         first |= libc::CLONE_NEWPID;
@@ -302,6 +312,7 @@ enum Put {
     Tmpfs { size: Option<u64>, mode: u32 },
     Proc,
     Dev,
+    HostDev,
     Dir,
     Symlink { target: OsString },
     File { fd: i32 },
@@ -316,7 +327,7 @@ impl Put {
                 Fact::Missing | Fact::Denied(_) | Fact::File | Fact::Device | Fact::Link(_) => Fact::File,
             }),
             Self::Device { .. } => Some(Fact::File),
-            Self::Tmpfs { .. } | Self::Proc | Self::Dev => Some(Fact::Dir),
+            Self::Tmpfs { .. } | Self::Proc | Self::Dev | Self::HostDev => Some(Fact::Dir),
             Self::Dir | Self::Symlink { .. } | Self::File { .. } => None,
         }
     }
@@ -435,7 +446,7 @@ fn wanted(policy: &Policy, host: &Host) -> Result<Vec<Wanted>, Error> {
         }
         // Where /etc/resolv.conf is a link into /run, names would not resolve.
         let resolv = Path::new("/etc/resolv.conf");
-        if policy.net.value == Anchor::Host && !typed.contains(Path::new("/etc")) && policy.run.value != Anchor::Host {
+        if policy.net.value != Net::None && !typed.contains(Path::new("/etc")) && policy.run.value != Anchor::Host {
             if let (Fact::Link(_), Ok(source)) = (host.look(resolv), host.canonical(resolv)) {
                 if !source.starts_with("/etc") && !source.starts_with("/usr") {
                     default(Put::Bind { source, access: Access::ReadOnly }, resolv, None);
@@ -454,7 +465,7 @@ fn wanted(policy: &Policy, host: &Host) -> Result<Vec<Wanted>, Error> {
     let memory = |mode| Put::Tmpfs { size: None, mode };
     for (path, put, asked) in [
         ("/proc", proc, &policy.proc.asked),
-        ("/dev", anchor(policy.dev.value, || Put::Dev, || shared("/dev", Access::Writable)), &policy.dev.asked),
+        ("/dev", anchor(policy.dev.value, || Put::Dev, || Put::HostDev), &policy.dev.asked),
         ("/tmp", anchor(policy.tmp.value, || memory(0o1777), || shared("/tmp", Access::Writable)), &policy.tmp.asked),
         ("/run", anchor(policy.run.value, || memory(0o755), || shared("/run", Access::Writable)), &policy.run.asked),
     ] {
@@ -697,6 +708,10 @@ impl<'a> Builder<'a> {
                 // The same names as in the host's, but for the processes.
                 Some(Backing::Host("/proc".into()))
             }
+            Put::HostDev => {
+                steps.push(step(Op::Devices { source: c"/dev".to_owned(), dest }, asked));
+                Some(Backing::Host("/dev".into()))
+            }
             Put::Dev => {
                 steps.push(step(Op::Tmpfs { dest: dest.clone(), size: None, mode: 0o755 }, asked));
                 self.sealed.push(dest);
@@ -715,7 +730,11 @@ impl<'a> Builder<'a> {
                         asked,
                         doing(),
                         format!("the destination {} is taken by {other}", shown(&at)),
-                        "leave out one of the two; a default /proc, /dev, /tmp or /run goes away with none",
+                        if other == "a default" {
+                            "leave the flag out, or say none to what is there by default"
+                        } else {
+                            "leave out one of the two"
+                        },
                     )),
                 };
             }

@@ -108,6 +108,17 @@ pub enum Env {
     Set(OsString, OsString),
 }
 
+/// The network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Net {
+    /// The jail's own, with nothing but a loopback.
+    None,
+    /// The host's.
+    Host,
+    /// The jail's own, connected by pasta(1).
+    Pasta,
+}
+
 /// What is process 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Init {
@@ -129,7 +140,7 @@ pub enum Format {
 /// All that was asked for.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    pub net: Setting<Anchor>,
+    pub net: Setting<Net>,
     pub pid: Setting<Anchor>,
     pub ipc: Setting<Anchor>,
     pub cgroup: Setting<Anchor>,
@@ -177,7 +188,7 @@ fn setting<T>(value: T) -> Setting<T> {
 impl Policy {
     fn new(command: Vec<OsString>) -> Self {
         Self {
-            net: setting(Anchor::None),
+            net: setting(Net::None),
             pid: setting(Anchor::Private),
             ipc: setting(Anchor::Private),
             cgroup: setting(Anchor::Private),
@@ -251,7 +262,7 @@ const VIEW: &[(&str, Anchor)] = &[("private", Anchor::Private), ("none", Anchor:
 fn set(policy: &mut Policy, given: &Given) -> Result<(), Error> {
     let asked = given.asked();
     match given.flag.long {
-        "net" => policy.net = word(given, &[("none", Anchor::None), ("host", Anchor::Host)])?,
+        "net" => policy.net = word(given, &[("none", Net::None), ("host", Net::Host), ("pasta", Net::Pasta)])?,
         "pid" => policy.pid = word(given, SHARED)?,
         "ipc" => policy.ipc = word(given, SHARED)?,
         "cgroup" => policy.cgroup = word(given, SHARED)?,
@@ -578,7 +589,7 @@ mod tests {
             ("--env A --env A=1 x", "--env A=...: the variable is named twice"),
             ("--cap kill --as-root x", "has no effect"),
             ("--cap kil x", "did you mean kill?"),
-            ("--net nine x", "write one of: none, host"),
+            ("--net nine x", "write one of: none, host, pasta"),
             ("--tmpfs /a,size=0 x", "not a size"),
             ("--tmpfs /a,size=12q x", "not a size"),
             ("--uid 4294967295 x", "is not an id"),

@@ -23,6 +23,8 @@ pub enum Report {
         /// The kernel's word.
         errno: Errno,
     },
+    /// The namespaces stand and the network in them may be connected.
+    AwaitsNetwork,
     /// The command ended with this wait(2) status.
     Ended(i32),
 }
@@ -39,6 +41,7 @@ impl Report {
             Self::Exec { index, found: false, errno } => (4, index, errno.raw_os_error()),
             Self::Exec { index, found: true, errno } => (5, index, errno.raw_os_error()),
             Self::Ended(status) => (6, 0, status),
+            Self::AwaitsNetwork => (7, 0, 0),
         };
         let mut bytes = [0; SIZE];
         bytes[..4].copy_from_slice(&kind.to_ne_bytes());
@@ -70,6 +73,7 @@ impl Report {
             4 => Some(Self::Exec { index, found: false, errno: errno() }),
             5 => Some(Self::Exec { index, found: true, errno: errno() }),
             6 => Some(Self::Ended(value)),
+            7 => Some(Self::AwaitsNetwork),
             _ => None,
         }
     }

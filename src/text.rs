@@ -51,7 +51,7 @@ pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         .into_iter()
         .map(|word| (distance(typed, word), word))
         .min()
-        .filter(|(d, word)| *d <= word.len().max(typed.len()).div_ceil(3))
+        .filter(|(d, word)| *d <= word.len().max(typed.len()) / 3)
         .map(|(_, word)| word)
 }
 
@@ -91,5 +91,6 @@ mod tests {
         assert_eq!(nearest("writeable", known), Some("writable"));
         assert_eq!(nearest("ro-bnid", known), Some("ro-bind"));
         assert_eq!(nearest("frobnicate", known), None);
+        assert_eq!(nearest("nope", ["home"]), None);
     }
 }

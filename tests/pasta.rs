@@ -1,0 +1,95 @@
+//! --net pasta: a network of the jail's own, connected to the outside.
+
+mod support;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use support::*;
+
+fn missing() -> bool {
+    for path in ["/usr/bin/pasta", "/dev/net/tun"] {
+        if !Path::new(path).exists() {
+            skip(&format!("{path} is missing"));
+            return true;
+        }
+    }
+    false
+}
+
+/// The pasta that the launcher with this number has started.
+fn pasta_of(launcher: u32) -> PathBuf {
+    let children = std::fs::read_to_string(format!("/proc/{launcher}/task/{launcher}/children")).unwrap();
+    let proc = |pid: &str| PathBuf::from("/proc").join(pid);
+    let is_pasta = |p: &PathBuf| std::fs::read_to_string(p.join("comm")).unwrap().starts_with("pas");
+    children.split_whitespace().map(proc).find(is_pasta).expect("pasta (or passt) is the launcher's child")
+}
+
+#[test]
+fn it_is_connected_and_shut_to_the_hosts_loopback() {
+    if missing() {
+        return;
+    }
+    // An address of this machine's that is not its loopback.
+    let probe = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    if probe.connect("192.0.2.1:9").is_err() {
+        return skip("this machine has no route to anywhere");
+    }
+    let address = probe.local_addr().unwrap().ip();
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in server.incoming().flatten() {
+            let _ = stream.write_all(b"the host's loopback");
+        }
+    });
+    let connect = format!(
+        "python3 -c 'import socket
+for host in (\"127.0.0.1\", GATEWAY):
+    try: print(socket.create_connection((host, {port}), 2).recv(99))
+    except OSError: print(\"refused\")'"
+    );
+    let script = "cut -d: -f1 /proc/net/dev | tail -n +3 | tr -d ' '; ip -4 -o addr show scope global | wc -l; ip route show default | cut -d' ' -f1; GATEWAY=$(ip route show default | cut -d' ' -f3); ".to_owned()
+        + &connect.replace("GATEWAY", "\"'$GATEWAY'\"");
+    let out = sh("--net pasta", &script);
+    let lines: Vec<&str> = out.good().lines().collect();
+    assert!(lines.contains(&"lo") && lines.len() == 6, "{address}: {out:?}");
+    assert_eq!(&lines[2..], ["1", "default", "refused", "refused"], "{out:?}");
+}
+
+#[test]
+fn it_ends_with_the_command_and_with_the_launcher() {
+    if missing() {
+        return;
+    }
+    for killed in [false, true] {
+        let mut child = command(jail(), Path::new("/"), false);
+        child.args(["--net", "pasta", "--", "sh", "-c", "echo ready; read word"]);
+        let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        let pasta = pasta_of(child.id());
+        if killed {
+            child.kill().unwrap();
+        } else {
+            drop(child.stdin.take());
+        }
+        child.wait().unwrap();
+        let start = Instant::now();
+        // Who was killed cannot wait for it.
+        while killed && pasta.exists() && start.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(!pasta.exists(), "it is left over, killed: {killed}");
+    }
+}
+
+#[test]
+fn without_pasta_the_package_is_named() {
+    let mut command = command(Path::new("/usr/bin/env"), Path::new("/"), false);
+    command.arg("PATH=/nowhere").arg(jail()).args(["--net", "pasta", "--", "/bin/true"]);
+    let out = outcome(command);
+    out.refused(&["--net pasta: connect the network: pasta is not in PATH", "apt-get install passt"]);
+}
