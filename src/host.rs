@@ -55,7 +55,7 @@ enum Files {
     /// looked at once, so that the whole plan rests on one answer.
     Machine(RefCell<BTreeMap<PathBuf, Fact>>),
     /// Made up.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     Given(BTreeMap<PathBuf, Fact>),
 }
 
@@ -87,7 +87,7 @@ impl Host {
                 known.borrow_mut().insert(path.to_owned(), fact.clone());
                 fact
             }
-            #[cfg(test)]
+            #[cfg(any(test, fuzzing))]
             Files::Given(files) => files.get(path).cloned().unwrap_or(Fact::Missing),
         }
     }
@@ -185,7 +185,7 @@ fn look(path: &Path) -> Fact {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl Host {
     /// A made-up machine: an unprivileged user in /home/u/proj of a merged-/usr
     /// system, with `more` files. A trailing slash makes a directory, `->` a

@@ -348,6 +348,19 @@ fn c_string(bytes: &OsStr) -> Result<CString, Error> {
     CString::new(bytes.as_bytes()).map_err(|_| Error::usage(None, format!("{} holds a NUL", shown(bytes)), "leave it out"))
 }
 
+/// Two for one destination: `other` is the flag that has it, or a default.
+fn taken(wanted: &Wanted, at: &Path, other: Option<&Asked>) -> Error {
+    files_error(
+        wanted.asked.as_ref(),
+        format!("place {} inside", shown(&wanted.dest)),
+        format!("the destination {} is taken by {}", shown(at), other.map_or("a default", Asked::text)),
+        match other {
+            None => "leave the flag out, or say none to what is there by default",
+            Some(_) => "leave out one of the two",
+        },
+    )
+}
+
 /// The caller's directory is not known, and a path needs it.
 fn absolute(host: &Host, path: &Path, asked: Option<&Asked>) -> Result<PathBuf, Error> {
     host.absolute(path).map_err(|_| {
@@ -416,6 +429,12 @@ fn wanted(policy: &Policy, host: &Host) -> Result<Vec<Wanted>, Error> {
             What::File { fd } => Put::File { fd: *fd },
         };
         all.push(Wanted { put, dest: absolute(host, &entry.dest, asked)?, asked: asked.cloned() });
+    }
+    all.sort_by(|a, b| a.dest.cmp(&b.dest));
+    for pair in all.windows(2) {
+        if let ([first, second], true) = (pair, pair[0].dest == pair[1].dest) {
+            return Err(taken(second, &second.dest, first.asked.as_ref()));
+        }
     }
     let typed: BTreeSet<PathBuf> = all.iter().map(|w| w.dest.clone()).collect();
     if typed.contains(Path::new("/")) {
@@ -631,6 +650,11 @@ impl<'a> Builder<'a> {
     fn put(&mut self, wanted: &Wanted, found: Found, steps: &mut Vec<Step>) -> Result<Option<PathBuf>, Error> {
         let asked = wanted.asked.as_ref();
         let doing = || format!("place {} inside", shown(&wanted.dest));
+        if let (Some(_), Found::There(at, _)) = (asked, &found) {
+            if let Some((_, other)) = self.typed.iter().find(|(path, _)| path == at) {
+                return Err(taken(wanted, at, Some(other)));
+            }
+        }
         let need = wanted.put.needs(self.host);
         let at = match (&found, &need) {
             (Found::There(at, _), None) => {
@@ -720,22 +744,12 @@ impl<'a> Builder<'a> {
         };
         if let Some(backing) = backing {
             if !self.view.mount(at.clone(), backing) {
-                let other = self.typed.iter().find(|(path, _)| *path == at).map_or("a default", |(_, a)| a.text());
                 return match asked {
                     None => {
                         steps.clear();
                         Ok(None)
                     }
-                    Some(_) => Err(files_error(
-                        asked,
-                        doing(),
-                        format!("the destination {} is taken by {other}", shown(&at)),
-                        if other == "a default" {
-                            "leave the flag out, or say none to what is there by default"
-                        } else {
-                            "leave out one of the two"
-                        },
-                    )),
+                    Some(_) => Err(taken(wanted, &at, None)),
                 };
             }
         }

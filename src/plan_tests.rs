@@ -165,6 +165,14 @@ fn duplicate_destinations_name_both_flags() {
         refused.contains("--ro-bind /a /x") && refused.contains("--rw-bind /b /x") && refused.contains("is taken by"),
         "{refused}"
     );
+    for line in [
+        "--tmpfs /a --dir /a true",
+        "--dir /a --tmpfs /a true",
+        "--symlink /x /a --symlink /y /a true",
+        "--dir /a --dir /a/. true",
+    ] {
+        assert!(refused_on(&[], line).contains("is taken by"), "{line}");
+    }
     assert!(refused_on(&[], "--tmp private --tmpfs /tmp true").contains("is taken by"));
     assert!(has(&planned("--tmpfs /tmp,size=1m true"), "memory /tmp (mode 755, at most 1048576 bytes)"));
 }

@@ -18,7 +18,7 @@ use rustix::process::Pid;
 /// Where the C start-up code enters. Rust's own start-up is left out: it would
 /// change how SIGPIPE is handled, which the command then inherits, and open what
 /// the caller left closed.
-#[cfg(not(test))]
+#[cfg(not(any(test, fuzzing)))]
 #[unsafe(no_mangle)]
 extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     crate::story(&Arguments::of_main(argc, argv)).into()

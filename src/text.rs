@@ -23,21 +23,21 @@ pub fn shown(word: impl AsRef<OsStr>) -> String {
     if out.is_empty() { "''".into() } else { out }
 }
 
-/// A JSON string. A byte that is not UTF-8 becomes the lone surrogate
-/// `\udcNN`, as Python's `surrogateescape` reads and writes them.
+/// A JSON string or, of what is not UTF-8, an array of its bytes: every parser
+/// reads both, and nothing is lost. (A lone surrogate, Python's way, makes strict
+/// parsers refuse the whole document.)
 pub fn json(word: impl AsRef<OsStr>) -> String {
+    let bytes = word.as_ref().as_bytes();
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return format!("{bytes:?}");
+    };
     let mut out = String::from("\"");
-    for chunk in word.as_ref().as_bytes().utf8_chunks() {
-        for c in chunk.valid().chars() {
-            match c {
-                '"' => out.push_str("\\\""),
-                '\\' => out.push_str("\\\\"),
-                c if u32::from(c) < 0x20 => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-                c => out.push(c),
-            }
-        }
-        for byte in chunk.invalid() {
-            out.push_str(&format!("\\udc{byte:02x}"));
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            c if u32::from(c) < 0x20 => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
         }
     }
     out.push('"');
@@ -82,7 +82,8 @@ mod tests {
 
     #[test]
     fn json_keeps_every_byte() {
-        assert_eq!(json(OsStr::from_bytes(b"a\"\\\n\xff\xc3\xa9")), "\"a\\\"\\\\\\u000a\\udcff\u{e9}\"");
+        assert_eq!(json(OsStr::from_bytes(b"a\"\\\n\xc3\xa9")), "\"a\\\"\\\\\\u000a\u{e9}\"");
+        assert_eq!(json(OsStr::from_bytes(b"a\xff")), "[97, 255]");
     }
 
     #[test]

@@ -1,0 +1,68 @@
+//! Whatever stands on the command line: no panic from there to the plan and its
+//! explanation, on a made-up machine; the order of flags changes nothing; and
+//! `--explain=json` is JSON. `fuzz/run` builds and starts it.
+
+#![no_main]
+#![allow(dead_code, reason = "the program's modules, without those that have effects")]
+
+#[path = "../src/args.rs"]
+mod args;
+#[path = "../src/caps.rs"]
+mod caps;
+#[path = "../src/error.rs"]
+mod error;
+#[path = "../src/explain.rs"]
+mod explain;
+#[path = "../src/flags.rs"]
+mod flags;
+#[path = "../src/host.rs"]
+mod host;
+#[path = "../src/plan.rs"]
+mod plan;
+#[path = "../src/policy.rs"]
+mod policy;
+#[path = "../src/sys.rs"]
+mod sys;
+#[path = "../src/text.rs"]
+mod text;
+#[path = "../src/view.rs"]
+mod view;
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
+use libfuzzer_sys::fuzz_target;
+
+use host::Host;
+use policy::Request;
+
+/// Words end in NUL. One of a single byte is a flag, so that not every flag has
+/// to be found letter by letter.
+fn words(data: &[u8]) -> Vec<OsString> {
+    let flag = |byte: u8| format!("--{}", flags::FLAGS[usize::from(byte) % flags::FLAGS.len()].long).into_bytes();
+    data.split(|byte| *byte == 0)
+        .map(|word| OsString::from_vec(if let [byte] = word { flag(*byte) } else { word.to_owned() }))
+        .collect()
+}
+
+fn explained(typed: args::Typed, host: &Host) -> Option<String> {
+    let Ok(Request::Explain(policy, _) | Request::Run(policy)) = policy::interpret(typed) else { return None };
+    let plan = plan::build(&policy, host).ok()?;
+    let _ = explain::text(&plan);
+    let json = explain::to_json(&plan);
+    if let Err(error) = serde_json::from_str::<serde_json::Value>(&json) {
+        panic!("{error}: {json}");
+    }
+    Some(json)
+}
+
+fuzz_target!(|data: &[u8]| {
+    let host = Host::made_up(&["/t/bin/sh", "/t/proc/", "/t/dev->/etc", "/t/tmp->../../x", "/t/run->run", "/l->l", "/h/a->/etc"]);
+    // What follows the first NUL pair is the file of --args.
+    let cut = data.windows(2).position(|pair| pair == [0, 0]).unwrap_or(data.len());
+    let (line, file) = (&data[..cut], data.get(cut + 2..).unwrap_or(&[]));
+    let parse = || args::parse(words(line), &|_| Ok(file.to_owned()));
+    let (Ok(typed), Ok(mut reversed)) = (parse(), parse()) else { return };
+    reversed.flags.reverse();
+    assert_eq!(explained(typed, &host), explained(reversed, &host), "the order of flags matters");
+});
