@@ -21,10 +21,14 @@ mod host;
 mod plan;
 #[path = "../src/policy.rs"]
 mod policy;
+#[path = "../src/rlimits.rs"]
+mod rlimits;
 #[path = "../src/sys.rs"]
 mod sys;
 #[path = "../src/text.rs"]
 mod text;
+#[path = "../src/units.rs"]
+mod units;
 #[path = "../src/view.rs"]
 mod view;
 

@@ -3,33 +3,40 @@
 
 use core::ffi::CStr;
 use core::fmt::Write as _;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{
-    AtFlags, CWD, FsWord, Mode, OFlags, ResolveFlags, chmodat, fstatfs, mkdirat, openat, openat2, sendfile, symlinkat,
+    AtFlags, CWD, FsWord, Mode, OFlags, ResolveFlags, chmodat, fstatfs, mkdirat, openat, openat2, sendfile, statat, symlinkat,
 };
 use rustix::io::{Errno, read, write};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_set_string,
     fsmount, fsopen, move_mount, open_tree, unmount,
 };
-use rustix::process::{DumpableBehavior, chdir, fchdir, pivot_root, set_child_subreaper, set_dumpable_behavior, setsid};
+use rustix::process::{
+    DumpableBehavior, Rlimit, chdir, fchdir, pivot_root, set_child_subreaper, set_dumpable_behavior, setrlimit, setsid,
+};
 use rustix::system::sethostname;
 use rustix::thread::{
     CapabilitySet, CapabilitySets, configure_capability_in_ambient_set, remove_capability_from_bounding_set, set_capabilities,
-    set_no_new_privs, set_thread_groups,
+    set_name, set_no_new_privs, set_thread_groups,
 };
 
 use crate::caps;
+use crate::greeting::Greeter;
 use crate::plan::{Ids, Op, Place};
 use crate::policy::Access;
-use crate::report::Report;
+use crate::report::{NAMESPACES, Report};
 use crate::sys::{self, Arguments, MountAttr};
+use crate::terminal;
 
 /// Told to process 1 when the launcher died and it has no process table of its
 /// own with which everything would die: a real-time signal that nothing sends.
 pub(crate) const LAUNCHER_DIED: i32 = 63;
+
+/// What process 1 is called in ps(1).
+const REAPER: &CStr = c"reaper";
 
 /// What the operations share.
 pub(crate) struct State<'a> {
@@ -39,6 +46,8 @@ pub(crate) struct State<'a> {
     pub(crate) report: BorrowedFd<'a>,
     /// A pipe on which the launcher says that the network stands.
     pub(crate) go: Option<BorrowedFd<'a>>,
+    /// Tells the launcher which process is the command's.
+    pub(crate) greeter: Option<Greeter>,
     /// The new root's mount.
     root: Option<OwnedFd>,
     /// This process's directory in the host's /proc.
@@ -52,7 +61,7 @@ pub(crate) struct State<'a> {
 impl<'a> State<'a> {
     /// Before the first operation.
     pub(crate) fn new(arguments: &'a Arguments, report: BorrowedFd<'a>) -> Self {
-        Self { arguments, report, go: None, root: None, proc_self: None, children: None, host_root: None }
+        Self { arguments, report, go: None, greeter: None, root: None, proc_self: None, children: None, host_root: None }
     }
 
     /// Clones the host's root while nothing lies on it yet. A clone made later
@@ -228,9 +237,18 @@ impl<'a> State<'a> {
                     Err(errno) => Err(errno),
                 }
             }
-            Op::WipeArguments => {
-                self.arguments.wipe(b"jail");
+            Op::TellNamespaces => {
+                let dir = self.proc_self.as_ref().ok_or(Errno::BADF)?;
+                for (index, name) in NAMESPACES.iter().enumerate() {
+                    let inode = statat(dir, *name, AtFlags::empty())?.st_ino;
+                    Report::Namespace(index, inode).send(self.report);
+                }
                 Ok(())
+            }
+            Op::Disguise => {
+                // Another name than the launcher's: `pkill jail` is for that.
+                self.arguments.wipe(REAPER.to_bytes());
+                set_name(REAPER)
             }
             Op::NotDumpable => set_dumpable_behavior(DumpableBehavior::NotDumpable),
             Op::BoundCapabilities { keep } => bound(*keep),
@@ -238,37 +256,31 @@ impl<'a> State<'a> {
             Op::NewSession => setsid().map(drop),
             Op::Capabilities { keep } => hold(*keep),
             Op::Chdir { path } => chdir(path.as_c_str()),
-            Op::CloseDescriptors { keep } => {
-                let mut first = 3;
-                for fd in keep.iter().filter_map(|fd| u32::try_from(*fd).ok()) {
-                    if fd > first {
-                        self.close(first, fd - 1)?;
-                    }
-                    first = fd + 1;
-                }
-                self.close(first, u32::MAX)
-            }
+            Op::Rlimit { limit } => setrlimit(limit.resource, Rlimit { current: limit.soft, maximum: limit.hard }),
+            Op::CloseDescriptors { keep } => self.close_all_but(3, keep),
+            Op::FilterTerminal => sys::filter(terminal::FILTER),
         }
     }
 
-    /// Closes descriptors but for the pipe to the launcher, which exec closes.
-    pub(crate) fn close(&self, first: u32, last: u32) -> Result<(), Errno> {
-        let report = raw(self.report);
-        if (first..=last).contains(&report) {
-            if first < report {
-                sys::close_range(first, report - 1)?;
+    /// Closes every descriptor from `first` up, but for `keep` and those that
+    /// exec closes and the launcher waits for.
+    pub(crate) fn close_all_but(&self, first: i32, keep: &[i32]) -> Result<(), Errno> {
+        let own = [Some(self.report.as_raw_fd()), self.greeter.as_ref().map(|g| g.as_fd().as_raw_fd())];
+        let mut first = first;
+        loop {
+            let kept = keep.iter().copied().chain(own.into_iter().flatten()).filter(|fd| *fd >= first).min();
+            match kept {
+                None => return sys::close_range(first, i32::MAX),
+                Some(kept) if kept > first => sys::close_range(first, kept - 1)?,
+                Some(_) => {}
             }
-            if report < last {
-                sys::close_range(report + 1, last)?;
-            }
-            return Ok(());
+            first = kept.map_or(i32::MAX, |fd| fd.saturating_add(1));
         }
-        sys::close_range(first, last)
     }
 
     /// A parent that died before it was asked to tell is noticed here: the other
     /// end of the pipe is then gone. getppid is 0 in a new pid namespace.
-    fn launcher_lives(&self) -> Result<(), Errno> {
+    pub(crate) fn launcher_lives(&self) -> Result<(), Errno> {
         let mut fds = [PollFd::new(&self.report, PollFlags::empty())];
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
         poll(&mut fds, Some(&at_once))?;
@@ -317,11 +329,6 @@ const MOUNT_ATTR_NOSUID: u64 = libc::MOUNT_ATTR_NOSUID;
 const MOUNT_ATTR_NODEV: u64 = libc::MOUNT_ATTR_NODEV;
 const MOUNT_ATTR_NOEXEC: u64 = libc::MOUNT_ATTR_NOEXEC;
 const ST_RDONLY: FsWord = 1;
-
-fn raw(fd: BorrowedFd<'_>) -> u32 {
-    use std::os::fd::AsRawFd;
-    u32::try_from(fd.as_raw_fd()).unwrap_or(u32::MAX)
-}
 
 /// `path` without its leading slash, which openat2 below a root refuses.
 fn below_root(path: &CStr) -> &CStr {

@@ -110,20 +110,24 @@ pub fn error(plan: &Plan, failure: Failure, signs: &Signs) -> Error {
     match failure {
         Failure::Prepare(errno) => plain("prepare the launch", errno, signs),
         Failure::Namespaces(errno) => plain(&format!("make the namespaces {}", namespaces(plan.namespaces)), errno, signs),
-        Failure::Killed(signal) => Error {
+        Failure::Killed(Some(signal)) => Error {
             status: u8::try_from(128 + signal).unwrap_or(FAILED),
             problem: format!("process 1 of the jail was ended by signal {signal}"),
             layer: Layer::Kernel,
-            remedy: "someone outside did so, or memory ran out; everything in the jail is dead".into(),
+            remedy: "someone sent it, a limit of its own was reached, or memory ran out; everything in the jail is dead".into(),
             ..Error::usage(None, "", "")
         },
+        Failure::Killed(None) => plain("wait for the command", Errno::CHILD, signs),
         Failure::Pasta(failure) => pasta(plan, failure),
         Failure::Outside(index, errno) => step(plan.outside.get(index), errno, signs),
         Failure::Inside(Report::Inside(index, errno)) => step(plan.inside.get(index), errno, signs),
         Failure::Inside(Report::Last(index, errno)) => step(plan.last.get(index), errno, signs),
         Failure::Inside(Report::Fork(errno)) => plain("start the command's process", errno, signs),
         Failure::Inside(Report::Exec { index, found, errno }) => exec(plan, index, found, errno),
-        Failure::Inside(Report::Ended(_) | Report::AwaitsNetwork) => plain("wait for the command", Errno::IO, signs),
+        Failure::Inside(
+            Report::Ended(_) | Report::AwaitsNetwork | Report::Namespace(..) | Report::Stopped(_) | Report::Continued,
+        ) => plain("wait for the command", Errno::IO, signs),
+        Failure::Supervise(errno) => plain("wait for the command", errno, signs),
     }
 }
 
@@ -148,7 +152,7 @@ fn pasta(plan: &Plan, failure: Pasta) -> Error {
 
 fn plain(doing: &str, errno: Errno, signs: &Signs) -> Error {
     let (layer, remedy) = refused(errno, signs).unwrap_or((Layer::Kernel, unknown()));
-    Error { doing: doing.into(), layer, ..Error::usage(None, errno.to_string(), remedy) }
+    Error { doing: doing.into(), errno: Some(errno.raw_os_error()), layer, ..Error::usage(None, errno.to_string(), remedy) }
 }
 
 fn unknown() -> String {
@@ -166,7 +170,12 @@ fn step(step: Option<&Step>, errno: Errno, signs: &Signs) -> Error {
         (Op::DieWithLauncher | Op::AdoptOrphans, Errno::PIPE) => "the launcher is gone".into(),
         _ => errno.to_string(),
     };
-    Error { doing: step.op.to_string(), layer, ..Error::usage(step.asked.as_ref().map(|a| a.text().to_owned()), problem, remedy) }
+    Error {
+        doing: step.op.to_string(),
+        errno: Some(errno.raw_os_error()),
+        layer,
+        ..Error::usage(step.asked.as_ref().map(|a| a.text().to_owned()), problem, remedy)
+    }
 }
 
 fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
@@ -208,6 +217,9 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
                 _ => system(),
             }
         }
+        Op::Rlimit { .. } if errno == Errno::PERM => {
+            (Layer::Kernel, "a hard limit can be lowered and not raised: see prlimit(1) for what it is".into())
+        }
         Op::DieWithLauncher | Op::AdoptOrphans => (Layer::Kernel, "start again".into()),
         Op::DropGroups
         | Op::MapIds { .. }
@@ -218,13 +230,16 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
         | Op::EnterRoot
         | Op::LockMounts { .. }
         | Op::AwaitNetwork
-        | Op::WipeArguments
+        | Op::TellNamespaces
+        | Op::Disguise
         | Op::NotDumpable
         | Op::BoundCapabilities { .. }
         | Op::NoNewPrivileges
         | Op::NewSession
         | Op::Capabilities { .. }
-        | Op::CloseDescriptors { .. } => system(),
+        | Op::Rlimit { .. }
+        | Op::CloseDescriptors { .. }
+        | Op::FilterTerminal => system(),
     }
 }
 
@@ -263,7 +278,8 @@ fn exec(plan: &Plan, index: usize, found: bool, errno: Errno) -> Error {
         ),
         (true, _) => (NOT_EXECUTABLE, format!("{path}: {errno}"), "see execve(2)".into()),
     };
-    Error { status, doing: format!("execute {name}"), layer: Layer::Files, ..Error::usage(None, problem, remedy) }
+    let errno = Some(errno.raw_os_error());
+    Error { status, doing: format!("execute {name}"), errno, layer: Layer::Files, ..Error::usage(None, problem, remedy) }
 }
 
 #[cfg(test)]

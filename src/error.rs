@@ -5,6 +5,8 @@ use core::fmt;
 
 use crate::text::shown;
 
+/// The command's time was up.
+pub const TIMED_OUT: u8 = 124;
 /// `jail` itself failed.
 pub const FAILED: u8 = 125;
 /// The command was found and cannot be executed.
@@ -53,6 +55,8 @@ pub struct Error {
     pub doing: String,
     /// What went wrong.
     pub problem: String,
+    /// The kernel's number for it, where the kernel refused.
+    pub errno: Option<i32>,
     /// Who refused.
     pub layer: Layer,
     /// What to do about it.
@@ -67,6 +71,7 @@ impl Error {
             flag: flag.into(),
             doing: String::new(),
             problem: problem.into(),
+            errno: None,
             layer: Layer::CommandLine,
             remedy: remedy.into(),
         }

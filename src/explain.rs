@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use crate::caps;
 use crate::plan::{Op, Plan, Step};
 use crate::policy::{Access, Init};
+use crate::rlimits;
 use crate::text::{json, shown};
 
 struct Path<'a>(&'a CStr);
@@ -69,13 +70,18 @@ impl fmt::Display for Op {
             Self::EnterRoot => f.write_str("make it / and let go of the host's"),
             Self::LockMounts { namespaces: n, .. } => write!(f, "lock the mounts; new namespaces: {}", namespaces(*n)),
             Self::AwaitNetwork => f.write_str("wait until pasta has connected the network"),
-            Self::WipeArguments => f.write_str("wipe the launcher's arguments"),
+            Self::TellNamespaces => f.write_str("tell which namespaces these are, for the record"),
+            Self::Disguise => f.write_str("wipe the launcher's arguments and name"),
             Self::NotDumpable => f.write_str("close process 1 to others"),
             Self::BoundCapabilities { keep } => write!(f, "capabilities that can ever be had: {}", capabilities(*keep)),
             Self::NoNewPrivileges => f.write_str("no new privileges on exec"),
             Self::NewSession => f.write_str("new session"),
             Self::Capabilities { keep } => write!(f, "capabilities: {}", capabilities(*keep)),
             Self::Chdir { path } => write!(f, "start in {}", Path(path)),
+            Self::Rlimit { limit } => {
+                write!(f, "limit {}: {}, hard {}", limit.name(), rlimits::shown(limit.soft), rlimits::shown(limit.hard))
+            }
+            Self::FilterTerminal => f.write_str("no typing into terminals (seccomp: TIOCSTI, TIOCLINUX)"),
             Self::CloseDescriptors { keep } => {
                 f.write_str("descriptors: 0 1 2")?;
                 keep.iter().try_for_each(|fd| write!(f, " {fd}"))
@@ -113,14 +119,17 @@ impl Op {
             Self::EnterRoot => "enter-root",
             Self::LockMounts { .. } => "lock-mounts",
             Self::AwaitNetwork => "await-network",
-            Self::WipeArguments => "wipe-arguments",
+            Self::TellNamespaces => "tell-namespaces",
+            Self::Disguise => "disguise",
             Self::NotDumpable => "not-dumpable",
             Self::BoundCapabilities { .. } => "bound-capabilities",
             Self::NoNewPrivileges => "no-new-privileges",
             Self::NewSession => "new-session",
             Self::Capabilities { .. } => "capabilities",
             Self::Chdir { .. } => "chdir",
+            Self::Rlimit { .. } => "rlimit",
             Self::CloseDescriptors { .. } => "close-descriptors",
+            Self::FilterTerminal => "filter-terminal",
         }
     }
 
@@ -152,13 +161,16 @@ impl Op {
             | Self::EnterRoot
             | Self::LockMounts { .. }
             | Self::AwaitNetwork
-            | Self::WipeArguments
+            | Self::TellNamespaces
+            | Self::Disguise
             | Self::NotDumpable
             | Self::BoundCapabilities { .. }
             | Self::NoNewPrivileges
             | Self::NewSession
             | Self::Capabilities { .. }
-            | Self::CloseDescriptors { .. } => (None, None),
+            | Self::Rlimit { .. }
+            | Self::CloseDescriptors { .. }
+            | Self::FilterTerminal => (None, None),
         }
     }
 }
@@ -195,6 +207,10 @@ fn lists(plan: &Plan) -> [(&'static str, &'static str, &[Step]); 3] {
 /// The plan for a person: a line a step, with the flag that asked for it.
 pub fn text(plan: &Plan) -> String {
     let mut out = format!("New namespaces: {}\n", namespaces(plan.namespaces));
+    if let Some(limit) = plan.timeout {
+        let (timeout, grace) = (limit.timeout.as_secs_f64(), limit.grace.as_secs_f64());
+        out.push_str(&format!("Ended after {timeout} s by SIGTERM, and {grace} s later by SIGKILL\n"));
+    }
     for (_, title, steps) in lists(plan) {
         if steps.is_empty() {
             continue;
@@ -239,6 +255,10 @@ pub fn to_json(plan: &Plan) -> String {
         Init::Reaper => "reaper",
         Init::None => "none",
     };
+    if let Some(limit) = plan.timeout {
+        let (timeout, grace) = (limit.timeout.as_secs_f64(), limit.grace.as_secs_f64());
+        out.push_str(&format!(",\"timeout\":{timeout},\"grace\":{grace}"));
+    }
     out.push_str(&format!(
         ",\"init\":{},\"environment\":{},\"command\":{}}}\n",
         json(init),

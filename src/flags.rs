@@ -109,10 +109,14 @@ pub static FLAGS: &[Flag] = &[
 
     row("cap", Words(&["NAME"]), true, Layers, "keep one capability over the jail's own namespaces"),
 
+    row("timeout", Words(&["DURATION"]), false, Life, "then SIGTERM, and SIGKILL to all after --grace"),
+    row("grace", Words(&["DURATION"]), false, Life, "from SIGTERM to SIGKILL (default: 5s)"),
+    row("rlimit", Words(&["NAME=SOFT[:HARD]"]), true, Life, "a limit of each process, named as in prlimit(1)"),
     row("new-session", Nothing, false, Life, "start the command in a session of its own"),
     row("init", Words(&["reaper|none"]), false, Life, "what is process 1: a reaper, or the command itself"),
 
     row("explain", Perhaps("text|json"), false, Seeing, "print what would be done and why; run nothing"),
+    row("status-fd", Words(&["N"]), false, Seeing, "write a record of start and end to descriptor N"),
     row("version", Nothing, false, Seeing, "print the version"),
     row("help", Nothing, false, Seeing, "print this"),
 ];
@@ -145,8 +149,9 @@ pub fn help() -> String {
         out.push_str(&format!("{left:<27} {}\n", flag.help));
     }
     out.push_str(
-        "\nExit status: the command's own; 128+N when signal N ended it; 125 jail itself\n\
-         failed; 126 found but not executable; 127 not found. See jail(1).\n",
+        "\nExit status: the command's own; 128+N when signal N ended it; 124 timed out;\n\
+         125 jail itself failed; 126 found but not executable; 127 not found.\n\
+         See jail(1).\n",
     );
     out
 }

@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, readlinkat, statat};
+use rustix::fs::{AtFlags, CWD, FileType, OFlags, fcntl_getfl, readlinkat, statat};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgid, getgroups, getuid};
 
@@ -28,6 +28,17 @@ pub enum Fact {
     Device,
     /// A symbolic link and what it says.
     Link(PathBuf),
+}
+
+/// How a descriptor is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// It is not.
+    Not,
+    /// It can be read, or only named.
+    ReadOnly,
+    /// It can be written.
+    ForWriting,
 }
 
 /// The machine, as far as the plan needs it.
@@ -92,11 +103,16 @@ impl Host {
         }
     }
 
-    /// Did the caller leave descriptor `fd` open?
-    pub fn is_open(&self, fd: i32) -> bool {
+    /// How the caller left descriptor `fd`.
+    pub fn opened(&self, fd: i32) -> Opened {
         match &self.descriptors {
-            None => sys::is_open(fd),
-            Some(open) => open.contains(&fd),
+            None => match sys::inherited(fd).map(fcntl_getfl) {
+                Some(Ok(flags)) if flags & OFlags::RWMODE != OFlags::RDONLY => Opened::ForWriting,
+                Some(Ok(_)) => Opened::ReadOnly,
+                Some(Err(_)) | None => Opened::Not,
+            },
+            Some(open) if open.contains(&fd) => Opened::ForWriting,
+            Some(_) => Opened::Not,
         }
     }
 

@@ -9,10 +9,16 @@ use rustix::process::{Pid, WaitOptions, wait};
 
 use crate::apply::{LAUNCHER_DIED, State, hold};
 use crate::error::{FAILED, NOT_EXECUTABLE, NOT_FOUND};
+use crate::forward::Forward;
+use crate::greeting::Greeter;
 use crate::plan::Plan;
 use crate::policy::Init;
 use crate::report::Report;
-use crate::sys::{self, Arguments, Caught, Cloned, SignalSet, Words};
+use crate::sys::{self, Arguments, Cloned, SignalSet, Words};
+
+/// The signal that brings process 1 the number of one that the launcher passes
+/// on, as the message of a real-time signal that nothing sends otherwise.
+pub(crate) const CARRIER: i32 = 62;
 
 /// All that process 1 needs, made before it is: it allocates nothing.
 pub(crate) struct Prepared<'a> {
@@ -31,10 +37,16 @@ pub(crate) struct Prepared<'a> {
 }
 
 /// What process 1 does. All signals are blocked when it begins.
-pub(crate) fn process_one(prepared: &Prepared<'_>, report: BorrowedFd<'_>, go: Option<BorrowedFd<'_>>) -> ! {
+pub(crate) fn process_one(
+    prepared: &Prepared<'_>,
+    report: BorrowedFd<'_>,
+    go: Option<BorrowedFd<'_>>,
+    greeter: Option<Greeter>,
+) -> ! {
     let plan = prepared.plan;
     let mut state = State::new(prepared.arguments, report);
     state.go = go;
+    state.greeter = greeter;
     if plan.needs_host_root() {
         if let Err(errno) = state.keep_host_root() {
             Report::Inside(0, errno).send(report);
@@ -52,7 +64,7 @@ pub(crate) fn process_one(prepared: &Prepared<'_>, report: BorrowedFd<'_>, go: O
     }
     match sys::clone(0) {
         Ok(Cloned::Child) => become_command(prepared, &mut state),
-        Ok(Cloned::Parent(command)) => reap(plan, &state, command),
+        Ok(Cloned::Parent(command)) => reap(plan, &mut state, command),
         Err(errno) => {
             Report::Fork(errno).send(report);
             sys::exit_now(FAILED.into());
@@ -62,6 +74,10 @@ pub(crate) fn process_one(prepared: &Prepared<'_>, report: BorrowedFd<'_>, go: O
 
 /// Does the last steps and executes the command.
 fn become_command(prepared: &Prepared<'_>, state: &mut State<'_>) -> ! {
+    if let Some(Err(errno)) = state.greeter.as_ref().map(Greeter::greet) {
+        Report::Fork(errno).send(state.report);
+        sys::exit_now(FAILED.into());
+    }
     for (index, step) in prepared.plan.last.iter().enumerate() {
         if let Err(errno) = state.perform(&step.op) {
             Report::Last(index, errno).send(state.report);
@@ -103,50 +119,69 @@ fn become_command(prepared: &Prepared<'_>, state: &mut State<'_>) -> ! {
 }
 
 /// Process 1 while the command runs.
-fn reap(plan: &Plan, state: &State<'_>, command: Pid) -> ! {
+fn reap(plan: &Plan, state: &mut State<'_>, command: Pid) -> ! {
     // Process 1 holds nothing: no capability, and no descriptor, so that a
     // reader of the command's pipe sees its end when the command closes it.
-    let children = state.children.as_ref().map_or(-1, AsRawFd::as_raw_fd);
-    let closed = match u32::try_from(children) {
-        Ok(fd) if fd > 0 => state.close(0, fd - 1).and_then(|()| state.close(fd + 1, u32::MAX)),
-        Ok(_) | Err(_) => state.close(0, u32::MAX),
-    };
+    state.greeter = None;
+    let children = state.children.as_ref().map(AsRawFd::as_raw_fd);
+    let closed = state.close_all_but(0, children.as_slice());
     if let Err(errno) = hold(0).and(closed) {
         Report::Fork(errno).send(state.report);
         sys::exit_now(FAILED.into());
     }
     let every = SignalSet::all();
+    let mut forward = Forward::new(!plan.own_session);
     loop {
-        let Ok(caught) = every.wait() else { continue };
+        while let Some(signal) = forward.due(sys::now()) {
+            let _ = sys::kill(command, signal);
+        }
+        let limit = forward.wait(sys::now());
+        // Nothing came in time, or it was interrupted.
+        let Ok(caught) = every.wait(limit) else { continue };
         match caught.signal {
-            libc::SIGCHLD => {
-                while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-                    if pid == command {
-                        end_all(plan, state);
-                        Report::Ended(status.as_raw()).send(state.report);
-                        // In a pid namespace of its own the kernel now kills all
-                        // that is left, and the launcher waits until it has.
-                        sys::exit_now(0);
-                    }
-                }
-            }
-            LAUNCHER_DIED if !plan.own_pids => {
+            libc::SIGCHLD => reap_all(plan, state, command),
+            // Others can send this signal, too.
+            LAUNCHER_DIED if !plan.own_pids && state.launcher_lives().is_err() => {
                 end_all(plan, state);
                 sys::exit_now(FAILED.into());
             }
-            _ if from_outside(plan, &caught) => {
-                // It ended just now: its end is the next signal.
-                let _ = sys::kill(command, caught.signal);
+            // Nobody can pass this one on: the launcher asks for the end.
+            CARRIER if caught.code == libc::SI_QUEUE && caught.value == libc::SIGKILL && !plan.own_pids => {
+                let _ = sys::kill(command, libc::SIGKILL);
             }
+            CARRIER if caught.code == libc::SI_QUEUE => {
+                let new = forward.carried(caught.value, sys::now());
+                if new {
+                    // It may have ended just now: its end is the next signal.
+                    let _ = sys::kill(command, caught.value);
+                }
+            }
+            // One of the jail's own can signal the command itself, and what the
+            // terminal or the kernel sends has reached the command already.
+            signal if caught.code <= 0 => forward.direct(signal, !plan.own_pids || caught.sender == 0, sys::now()),
             _ => {}
         }
     }
 }
 
-/// Did a process outside send it? One of the jail's own may signal the command
-/// itself, and what the terminal sends has reached the command already.
-fn from_outside(plan: &Plan, caught: &Caught) -> bool {
-    caught.code <= 0 && (!plan.own_pids || caught.sender == 0)
+/// Takes in every child that has changed, and ends with the command.
+fn reap_all(plan: &Plan, state: &State<'_>, command: Pid) {
+    while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG | WaitOptions::UNTRACED | WaitOptions::CONTINUED) {
+        if pid != command {
+            continue;
+        }
+        if let Some(signal) = status.stopping_signal() {
+            Report::Stopped(signal).send(state.report);
+        } else if status.continued() {
+            Report::Continued.send(state.report);
+        } else {
+            end_all(plan, state);
+            Report::Ended(status.as_raw()).send(state.report);
+            // In a pid namespace of its own the kernel now kills all that is
+            // left, and the launcher waits until it has.
+            sys::exit_now(0);
+        }
+    }
 }
 
 /// Without a pid namespace: kills all that the command left, those that the

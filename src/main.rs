@@ -2,7 +2,7 @@
 //!
 //! One straight way: what was typed (`args`), what it means (`policy`), what
 //! this machine is (`host`), what will be done (`plan`); then it is printed
-//! (`explain`) or performed (`launch`, `init`, `apply`).
+//! (`explain`) or performed (`launch`, `init`, `apply`), and waited for (`supervise`).
 
 #![cfg_attr(not(test), no_main)]
 #![cfg_attr(test, allow(dead_code))]
@@ -18,20 +18,29 @@ mod diagnose;
 mod error;
 mod explain;
 mod flags;
+mod forward;
+mod greeting;
 mod host;
 mod init;
 mod launch;
 mod pasta;
 mod plan;
 mod policy;
+mod record;
 mod report;
+mod rlimits;
+mod supervise;
 mod sys;
+mod terminal;
 mod text;
+mod units;
 mod view;
 
+use args::Typed;
 use error::{Error, FAILED, Layer};
 use host::Host;
 use policy::{Format, Request};
+use record::Record;
 
 /// From the command line to the exit status.
 fn story(arguments: &sys::Arguments) -> u8 {
@@ -50,6 +59,15 @@ fn story(arguments: &sys::Arguments) -> u8 {
 
 fn tell(words: Vec<OsString>, arguments: &sys::Arguments) -> Result<u8, Error> {
     let typed = args::parse(words, &read_flags)?;
+    let record = Record::of(&typed);
+    let told = act(typed, arguments, record.as_ref());
+    if let (Some(record), Err(error)) = (&record, &told) {
+        record.failed(error);
+    }
+    told
+}
+
+fn act(typed: Typed, arguments: &sys::Arguments, record: Option<&Record>) -> Result<u8, Error> {
     match policy::interpret(typed)? {
         Request::Help => print(&flags::help()),
         Request::Version => print(concat!("jail ", env!("CARGO_PKG_VERSION"), "\n")),
@@ -62,7 +80,12 @@ fn tell(words: Vec<OsString>, arguments: &sys::Arguments) -> Result<u8, Error> {
         }
         Request::Run(policy) => {
             let plan = plan::build(&policy, &Host::observe())?;
-            launch::run(&plan, arguments).map_err(|failure| diagnose::error(&plan, failure, &diagnose::Signs::read()))
+            let ended = launch::run(&plan, arguments, record)
+                .map_err(|failure| diagnose::error(&plan, failure, &diagnose::Signs::read()))?;
+            if let Some(record) = record {
+                record.ended(&ended);
+            }
+            Ok(ended.exit_status())
         }
     }
 }

@@ -5,13 +5,15 @@ use std::collections::BTreeSet;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::io::Errno;
 
 use crate::caps;
 use crate::error::{Asked, Error, Layer};
-use crate::host::{Fact, Host};
-use crate::policy::{Access, Anchor, Ban, Env, Init, Net, Policy, What, glob_matches};
+use crate::host::{Fact, Host, Opened};
+use crate::policy::{Access, Anchor, Ban, Env, Init, Net, Policy, Setting, What, glob_matches};
+use crate::rlimits::Limit;
 use crate::text::shown;
 use crate::view::{Backing, Found, View};
 
@@ -90,8 +92,10 @@ pub enum Op {
     LockMounts { namespaces: i32, ids: Ids },
     /// Wait until the launcher has had the network connected by pasta(1).
     AwaitNetwork,
-    /// Clear the launcher's arguments from process 1.
-    WipeArguments,
+    /// Tell the launcher which namespaces these are.
+    TellNamespaces,
+    /// Clear the launcher's arguments and name from process 1.
+    Disguise,
     /// Close process 1's memory, executable and descriptors to others.
     NotDumpable,
     /// Take capabilities out of reach for good.
@@ -104,8 +108,21 @@ pub enum Op {
     Capabilities { keep: caps::Set },
     /// Go to the directory to start in.
     Chdir { path: CString },
+    /// Limit the process, and each that it makes.
+    Rlimit { limit: Limit },
     /// Close what was inherited from descriptor 3 up.
     CloseDescriptors { keep: Vec<i32> },
+    /// Refuse the system calls that type into a terminal.
+    FilterTerminal,
+}
+
+/// How long the jail may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeLimit {
+    /// From the start of the launch to SIGTERM.
+    pub timeout: Duration,
+    /// From SIGTERM to the end of everything.
+    pub grace: Duration,
 }
 
 /// One thing to do, and who asked.
@@ -147,6 +164,8 @@ pub struct Plan {
     pub pasta: bool,
     /// Is the command in a session of its own, out of the terminal's reach?
     pub own_session: bool,
+    /// When it is ended, if it has not ended by then.
+    pub timeout: Option<TimeLimit>,
     /// The command.
     pub command: Command,
 }
@@ -161,6 +180,9 @@ impl Plan {
 fn shows_host_root(op: &Op) -> bool {
     matches!(op, Op::Bind { source, .. } | Op::RootTree { source, .. } if source.as_c_str() == c"/")
 }
+
+/// What a command has to end in by default, once it was asked to.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// The host's system directories, and the links beside /usr.
 const SYSTEM: [&str; 11] =
@@ -243,7 +265,11 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         // While process 1 can still be looked into: pasta opens its namespaces.
         inside.push(Step { op: Op::AwaitNetwork, asked: policy.net.asked.clone() });
     }
-    inside.push(default(Op::WipeArguments));
+    if let Some(status_fd) = &policy.status_fd {
+        writable_descriptor(status_fd, host)?;
+        inside.push(Step { op: Op::TellNamespaces, asked: status_fd.asked.clone() });
+    }
+    inside.push(default(Op::Disguise));
     inside.push(default(Op::NotDumpable));
     inside.push(default(Op::BoundCapabilities { keep }));
     inside.push(default(Op::NoNewPrivileges));
@@ -257,10 +283,15 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         asked: policy.as_root.clone().or_else(|| policy.caps_asked.first().cloned()),
     });
     last.push(builder.chdir(policy)?);
+    for (limit, asked) in &policy.rlimits {
+        last.push(Step { op: Op::Rlimit { limit: *limit }, asked: Some(asked.clone()) });
+    }
     last.push(Step {
         op: Op::CloseDescriptors { keep: kept_descriptors(policy, host)? },
         asked: policy.fds.first().map(|(_, a)| a.clone()),
     });
+    // Last, so that it need allow nothing that only the launch does.
+    last.push(default(Op::FilterTerminal));
 
     let env = environment(policy, host)?;
     let candidates = candidates(&policy.command[0], &env)?;
@@ -273,6 +304,10 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         own_pids,
         pasta: policy.net.value == Net::Pasta,
         own_session: policy.new_session.is_some(),
+        timeout: policy
+            .timeout
+            .as_ref()
+            .map(|timeout| TimeLimit { timeout: timeout.value, grace: policy.grace.as_ref().map_or(GRACE, |grace| grace.value) }),
         command: Command { argv: policy.command.clone(), candidates, env },
     })
 }
@@ -418,7 +453,7 @@ fn wanted(policy: &Policy, host: &Host) -> Result<Vec<Wanted>, Error> {
             What::Tmpfs { size } => Put::Tmpfs { size: *size, mode: 0o755 },
             What::Dir => Put::Dir,
             What::Symlink { target } => Put::Symlink { target: target.clone() },
-            What::File { fd } if !host.is_open(*fd) => {
+            What::File { fd } if host.opened(*fd) == Opened::Not => {
                 return Err(files_error(
                     asked,
                     format!("read descriptor {fd}"),
@@ -944,10 +979,22 @@ fn place(at: &Path) -> Result<Place, Error> {
     })
 }
 
+/// A descriptor of the caller's that can be written to.
+fn writable_descriptor(setting: &Setting<i32>, host: &Host) -> Result<(), Error> {
+    let (fd, asked) = (setting.value, setting.asked.as_ref());
+    let problem = match host.opened(fd) {
+        Opened::ReadOnly => "it is open for reading only",
+        Opened::Not => "it is not open",
+        Opened::ForWriting => return Ok(()),
+    };
+    let remedy = format!("open it, e.g. {fd}>FILE in a shell");
+    Err(files_error(asked, format!("write to descriptor {fd}"), problem, remedy))
+}
+
 fn kept_descriptors(policy: &Policy, host: &Host) -> Result<Vec<i32>, Error> {
     let mut keep = Vec::new();
     for (fd, asked) in &policy.fds {
-        if !host.is_open(*fd) {
+        if host.opened(*fd) == Opened::Not {
             return Err(files_error(
                 Some(asked),
                 format!("keep descriptor {fd}"),

@@ -4,11 +4,14 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::args::{Given, Typed};
 use crate::caps;
 use crate::error::{Asked, Error};
+use crate::rlimits::{self, Limit};
 use crate::text::{nearest, shown};
+use crate::units;
 
 /// A value and the flag that gave it; no flag where it is the default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,6 +166,10 @@ pub struct Policy {
     pub chdir: Option<Setting<PathBuf>>,
     pub caps: caps::Set,
     pub caps_asked: Vec<Asked>,
+    pub timeout: Option<Setting<Duration>>,
+    pub grace: Option<Setting<Duration>>,
+    pub rlimits: Vec<(Limit, Asked)>,
+    pub status_fd: Option<Setting<i32>>,
     pub new_session: Option<Asked>,
     pub init: Setting<Init>,
     pub command: Vec<OsString>,
@@ -211,6 +218,10 @@ impl Policy {
             chdir: None,
             caps: 0,
             caps_asked: Vec::new(),
+            timeout: None,
+            grace: None,
+            rlimits: Vec::new(),
+            status_fd: None,
             new_session: None,
             init: setting(Init::Reaper),
             command,
@@ -322,6 +333,13 @@ fn set(policy: &mut Policy, given: &Given) -> Result<(), Error> {
             policy.caps |= caps::only(capability(given)?);
             policy.caps_asked.push(asked);
         }
+        "timeout" => policy.timeout = Some(Setting { value: duration(given)?, asked: Some(asked) }),
+        "grace" => policy.grace = Some(Setting { value: duration(given)?, asked: Some(asked) }),
+        "rlimit" => {
+            let limit = rlimit(given)?;
+            policy.rlimits.push((limit, asked));
+        }
+        "status-fd" => policy.status_fd = Some(Setting { value: status_fd(given)?, asked: Some(asked) }),
         "new-session" => policy.new_session = Some(asked),
         "init" => policy.init = word(given, &[("reaper", Init::Reaper), ("none", Init::None)])?,
         // A row of FLAGS without an arm here; the test below sees to it.
@@ -399,7 +417,7 @@ fn tmpfs(given: &Given) -> Result<(PathBuf, Option<u64>), Error> {
     };
     let size = core::str::from_utf8(&word[at + MARK.len()..])
         .ok()
-        .and_then(size)
+        .and_then(units::size)
         .ok_or_else(|| bad(given, "not a size", "write bytes from 1 up, or a number with k, m, g or t, e.g. ,size=64m"))?;
     if at == 0 {
         return Err(bad(given, "the path is empty", "write DST,size=N"));
@@ -407,16 +425,48 @@ fn tmpfs(given: &Given) -> Result<(PathBuf, Option<u64>), Error> {
     Ok((PathBuf::from(OsString::from_vec(word[..at].to_vec())), Some(size)))
 }
 
-fn size(text: &str) -> Option<u64> {
-    let (digits, shift) = match text.as_bytes().last()?.to_ascii_lowercase() {
-        b'k' => (&text[..text.len() - 1], 10),
-        b'm' => (&text[..text.len() - 1], 20),
-        b'g' => (&text[..text.len() - 1], 30),
-        b't' => (&text[..text.len() - 1], 40),
-        _ => (text, 0),
+fn duration(given: &Given) -> Result<Duration, Error> {
+    given.values[0].to_str().and_then(units::duration).ok_or_else(|| {
+        bad(
+            given,
+            format!("{} is not a duration", shown(&given.values[0])),
+            "write seconds above 0, or a number with ms, s, m or h, e.g. 1.5m",
+        )
+    })
+}
+
+fn rlimit(given: &Given) -> Result<Limit, Error> {
+    let text = given.values[0].to_str().unwrap_or("");
+    let Some((name, values)) = text.split_once('=') else {
+        return Err(bad(given, "no value is given", "write NAME=SOFT or NAME=SOFT:HARD, e.g. nofile=1024"));
     };
-    // 0 is the kernel's word for "no limit": refused.
-    digits.parse::<u64>().ok()?.checked_mul(1 << shift).filter(|size| *size > 0)
+    let Some(resource) = rlimits::find(name) else {
+        let remedy = match nearest(&name.to_ascii_lowercase(), rlimits::NAMES.map(|(name, _)| name)) {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("write one of: {}", rlimits::NAMES.map(|(name, _)| name).join(", ")),
+        };
+        return Err(bad(given, "unknown limit", remedy));
+    };
+    let Some((soft, hard)) = rlimits::values(values) else {
+        return Err(bad(
+            given,
+            format!("{} is not a limit", shown(values)),
+            "write a number or unlimited, or two with : between",
+        ));
+    };
+    if hard.is_some_and(|hard| soft.is_none_or(|soft| soft > hard)) {
+        return Err(bad(given, "the soft limit is above the hard one", "write the smaller one first"));
+    }
+    Ok(Limit { resource, soft, hard })
+}
+
+/// The descriptor of `--status-fd`. Not one that the command has, too: what it
+/// wrote there would pass for a record.
+pub fn status_fd(given: &Given) -> Result<i32, Error> {
+    match number(given, 0)? {
+        0..3 => Err(bad(given, "0, 1 and 2 are the command's, too", "open another, e.g. 3>FILE in a shell")),
+        fd => Ok(fd),
+    }
 }
 
 fn env(given: &Given) -> Result<Env, Error> {
@@ -493,6 +543,23 @@ fn contradictions(policy: &Policy) -> Result<(), Error> {
     for (index, (fd, asked)) in files().enumerate() {
         if files().take(index).any(|(other, _)| other == fd) || policy.fds.iter().any(|(other, _)| *other == fd) {
             return refuse(asked, "the descriptor is used by another flag too, and can be read once", "open one for each");
+        }
+    }
+    if let (Some(Setting { asked: Some(asked), .. }), None) = (&policy.grace, &policy.timeout) {
+        return refuse(asked, "has no effect without --timeout", "add --timeout, or leave it out");
+    }
+    for (index, (limit, asked)) in policy.rlimits.iter().enumerate() {
+        if policy.rlimits[..index].iter().any(|(other, _)| other.resource == limit.resource) {
+            return refuse(asked, "the limit is named twice", "name it once");
+        }
+    }
+    if let Some(Setting { value, asked: Some(asked) }) = &policy.status_fd {
+        if policy.fds.iter().any(|(fd, _)| fd == value) || files().any(|(fd, _)| fd == *value) {
+            return refuse(
+                asked,
+                "the descriptor is passed inside by another flag, where records could be forged",
+                "open one for each",
+            );
         }
     }
     for (index, asked) in policy.caps_asked.iter().enumerate() {
@@ -593,6 +660,14 @@ mod tests {
             ("--tmpfs /a,size=0 x", "not a size"),
             ("--tmpfs /a,size=12q x", "not a size"),
             ("--uid 4294967295 x", "is not an id"),
+            ("--grace 5 x", "has no effect without --timeout"),
+            ("--timeout 0 x", "is not a duration"),
+            ("--rlimit nofile x", "no value is given"),
+            ("--rlimit nofil=5 x", "did you mean nofile?"),
+            ("--rlimit nofile=5:4 x", "above the hard one"),
+            ("--rlimit core=1 --rlimit CORE=2 x", "named twice"),
+            ("--status-fd 2 x", "are the command's"),
+            ("--status-fd 7 --fd 7 x", "forged"),
             ("--hostname ", "not a hostname"),
             ("--ro ", "the path is empty"),
             ("--net host", "no command is named"),
@@ -605,12 +680,6 @@ mod tests {
     fn a_set_values_text_is_kept_out_of_errors() {
         assert!(!refused("--env TOKEN=secret --env TOKEN=other x").contains("secret"));
         assert!(!refused("--env TOKEN=secret --env TOKEN=other x").contains("other"));
-    }
-
-    #[test]
-    fn a_size_has_units() {
-        assert_eq!((size("1"), size("4k"), size("2G")), (Some(1), Some(4096), Some(2 << 30)));
-        assert_eq!((size(""), size("k"), size("-1"), size("99999999999t")), (None, None, None, None));
     }
 
     #[test]

@@ -25,23 +25,37 @@ pub enum Report {
     },
     /// The namespaces stand and the network in them may be connected.
     AwaitsNetwork,
+    /// The inode of the jail's namespace number `index` of `NAMESPACES`.
+    Namespace(usize, u64),
+    /// The command was stopped by this signal.
+    Stopped(i32),
+    /// The command goes on.
+    Continued,
     /// The command ended with this wait(2) status.
     Ended(i32),
 }
 
-const SIZE: usize = 12;
+/// The namespaces as /proc/PID/ns names them.
+pub const NAMESPACES: [&core::ffi::CStr; 7] = [c"ns/user", c"ns/mnt", c"ns/pid", c"ns/net", c"ns/ipc", c"ns/uts", c"ns/cgroup"];
+
+const SIZE: usize = 16;
 
 impl Report {
     /// Writes the record. There is no one to tell of a failure.
     pub(crate) fn send(self, pipe: BorrowedFd<'_>) {
-        let (kind, index, value): (u32, usize, i32) = match self {
-            Self::Inside(index, errno) => (1, index, errno.raw_os_error()),
-            Self::Last(index, errno) => (2, index, errno.raw_os_error()),
-            Self::Fork(errno) => (3, 0, errno.raw_os_error()),
-            Self::Exec { index, found: false, errno } => (4, index, errno.raw_os_error()),
-            Self::Exec { index, found: true, errno } => (5, index, errno.raw_os_error()),
-            Self::Ended(status) => (6, 0, status),
+        let raw = |errno: Errno| u64::try_from(errno.raw_os_error()).unwrap_or(0);
+        let signed = |value: i32| u64::from(u32::from_ne_bytes(value.to_ne_bytes()));
+        let (kind, index, value): (u32, usize, u64) = match self {
+            Self::Inside(index, errno) => (1, index, raw(errno)),
+            Self::Last(index, errno) => (2, index, raw(errno)),
+            Self::Fork(errno) => (3, 0, raw(errno)),
+            Self::Exec { index, found: false, errno } => (4, index, raw(errno)),
+            Self::Exec { index, found: true, errno } => (5, index, raw(errno)),
+            Self::Ended(status) => (6, 0, signed(status)),
             Self::AwaitsNetwork => (7, 0, 0),
+            Self::Namespace(index, inode) => (8, index, inode),
+            Self::Stopped(signal) => (9, 0, signed(signal)),
+            Self::Continued => (10, 0, 0),
         };
         let mut bytes = [0; SIZE];
         bytes[..4].copy_from_slice(&kind.to_ne_bytes());
@@ -52,29 +66,68 @@ impl Report {
     }
 
     /// Reads the next record; None at the end.
-    pub(crate) fn receive(pipe: BorrowedFd<'_>) -> Option<Self> {
+    ///
+    /// # Errors
+    /// The kernel's, and EIO for what is no record.
+    pub(crate) fn receive(pipe: BorrowedFd<'_>) -> Result<Option<Self>, Errno> {
         let mut bytes = [0; SIZE];
         loop {
             match read(pipe, &mut bytes) {
                 Ok(SIZE) => break,
+                Ok(0) => return Ok(None),
+                Ok(_) => return Err(Errno::IO),
                 Err(Errno::INTR) => {}
-                Ok(_) | Err(_) => return None,
+                Err(errno) => return Err(errno),
             }
         }
-        let word = |at: usize| [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
-        let index = usize::try_from(u32::from_ne_bytes(word(4))).unwrap_or(usize::MAX);
-        let value = i32::from_ne_bytes(word(8));
+        let [a, b, c, d, e, f, g, h, value @ ..] = bytes;
+        let index = usize::try_from(u32::from_ne_bytes([e, f, g, h])).unwrap_or(usize::MAX);
+        let value = u64::from_ne_bytes(value);
+        let signed = i32::from_ne_bytes(u32::try_from(value).unwrap_or(0).to_ne_bytes());
         // Not for a status: an error number is never 0.
-        let errno = || Errno::from_raw_os_error(if (1..4096).contains(&value) { value } else { libc::EIO });
-        match u32::from_ne_bytes(word(0)) {
-            1 => Some(Self::Inside(index, errno())),
-            2 => Some(Self::Last(index, errno())),
-            3 => Some(Self::Fork(errno())),
-            4 => Some(Self::Exec { index, found: false, errno: errno() }),
-            5 => Some(Self::Exec { index, found: true, errno: errno() }),
-            6 => Some(Self::Ended(value)),
-            7 => Some(Self::AwaitsNetwork),
-            _ => None,
+        let errno = Errno::from_raw_os_error(if (1..4096).contains(&signed) { signed } else { libc::EIO });
+        Ok(Some(match u32::from_ne_bytes([a, b, c, d]) {
+            1 => Self::Inside(index, errno),
+            2 => Self::Last(index, errno),
+            3 => Self::Fork(errno),
+            4 => Self::Exec { index, found: false, errno },
+            5 => Self::Exec { index, found: true, errno },
+            6 => Self::Ended(signed),
+            7 => Self::AwaitsNetwork,
+            8 => Self::Namespace(index, value),
+            9 => Self::Stopped(signed),
+            10 => Self::Continued,
+            _ => return Err(Errno::IO),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn what_is_sent_is_received() {
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        let all = [
+            Report::Inside(3, Errno::PERM),
+            Report::Last(0, Errno::NOENT),
+            Report::Fork(Errno::AGAIN),
+            Report::Exec { index: 1, found: true, errno: Errno::ACCESS },
+            Report::Exec { index: 2, found: false, errno: Errno::NOENT },
+            Report::AwaitsNetwork,
+            Report::Namespace(6, u64::MAX),
+            Report::Stopped(20),
+            Report::Continued,
+            Report::Ended(0x8b),
+            Report::Ended(-1),
+        ];
+        all.iter().for_each(|report| report.send(writer.as_fd()));
+        for report in all {
+            assert_eq!(Report::receive(reader.as_fd()), Ok(Some(report)));
         }
+        drop(writer);
+        assert_eq!(Report::receive(reader.as_fd()), Ok(None));
     }
 }

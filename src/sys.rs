@@ -155,7 +155,7 @@ pub(crate) fn mount_setattr(mount: BorrowedFd<'_>, recursive: bool, attr: &Mount
 }
 
 /// Closes every descriptor from `first` to `last`, both included.
-pub(crate) fn close_range(first: u32, last: u32) -> Result<()> {
+pub(crate) fn close_range(first: c_int, last: c_int) -> Result<()> {
     // SAFETY: callers do so where nothing in this process uses these
     // descriptors any more: directly before exec, or in process 1 once its
     // setting up is done.
@@ -265,11 +265,6 @@ impl SignalSet {
         self.change(libc::SIG_SETMASK)
     }
 
-    /// Blocks this set too, and gives those blocked before.
-    pub(crate) fn block(&self) -> Result<Self> {
-        self.change(libc::SIG_BLOCK)
-    }
-
     fn change(&self, how: c_int) -> Result<Self> {
         let mut old = Self::of(&[]);
         // SAFETY: both sets are initialised and live through the call.
@@ -278,18 +273,33 @@ impl SignalSet {
         Ok(old)
     }
 
-    /// Waits for one of this set, which must be blocked. EINTR is possible.
-    pub(crate) fn wait(&self) -> Result<Caught> {
+    /// Waits for one of this set, which must be blocked, at most `limit`
+    /// nanoseconds: EAGAIN then. EINTR is possible.
+    pub(crate) fn wait(&self, limit: Option<u64>) -> Result<Caught> {
         let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
-        // SAFETY: the set is initialised and info has room for one siginfo.
-        let returned = unsafe { libc::sigwaitinfo(&raw const self.0, info.as_mut_ptr()) };
+        let limit = limit.map(|limit| libc::timespec {
+            tv_sec: libc::time_t::try_from(limit / 1_000_000_000).unwrap_or(libc::time_t::MAX),
+            tv_nsec: c_long::try_from(limit % 1_000_000_000).unwrap_or(0),
+        });
+        let limit = limit.as_ref().map_or(ptr::null(), ptr::from_ref);
+        // SAFETY: the set is initialised, info has room for one siginfo, and
+        // limit is null or points to a timespec that lives through the call.
+        let returned = unsafe { libc::sigtimedwait(&raw const self.0, info.as_mut_ptr(), limit) };
         let signal = check(c_long::from(returned))?;
         // SAFETY: zeroed before and written by the kernel since.
         let info = unsafe { info.assume_init() };
         // SAFETY: for every signal that a process sends the kernel fills si_pid;
         // for others the field holds other plain bytes, read but not relied on.
         let sender = unsafe { info.si_pid() };
-        Ok(Caught { signal: c_int::try_from(signal).unwrap_or(0), code: info.si_code, sender })
+        // SAFETY: as si_pid; it is relied on with SI_QUEUE alone.
+        let value = unsafe { info.si_value() };
+        Ok(Caught {
+            signal: c_int::try_from(signal).unwrap_or(0),
+            code: info.si_code,
+            sender,
+            // The kernel's union holds an int; its bits are the pointer's low ones.
+            value: value.sival_ptr as usize as c_int,
+        })
     }
 }
 
@@ -301,6 +311,149 @@ pub(crate) struct Caught {
     pub(crate) code: c_int,
     /// si_pid as this pid namespace numbers it; 0 when it cannot.
     pub(crate) sender: c_int,
+    /// The message of a signal that was queued with one.
+    pub(crate) value: c_int,
+}
+
+/// Blocked signals as a descriptor, which poll can wait for together with others.
+pub(crate) struct SignalFd(OwnedFd);
+
+impl SignalFd {
+    /// For the signals of `set`, which must be blocked.
+    pub(crate) fn new(set: &SignalSet) -> Result<Self> {
+        // SAFETY: the set is initialised; -1 asks for a new descriptor.
+        let raw = unsafe { libc::signalfd(-1, &raw const set.0, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+        let raw = check(c_long::from(raw))?;
+        // SAFETY: just opened and owned by nothing else.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(c_int::try_from(raw).unwrap_or(-1)) }))
+    }
+
+    /// The next signal; None while there is none.
+    pub(crate) fn read(&self) -> Result<Option<Caught>> {
+        let mut bytes = [0; size_of::<libc::signalfd_siginfo>()];
+        match rustix::io::read(&self.0, &mut bytes) {
+            Ok(read) if read == bytes.len() => {}
+            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => return Ok(None),
+            Err(errno) => return Err(errno),
+        }
+        // SAFETY: signalfd_siginfo is numbers alone, of which any bytes are a
+        // value, and as long as `bytes`.
+        let info: libc::signalfd_siginfo = unsafe { core::mem::transmute(bytes) };
+        Ok(Some(Caught {
+            signal: c_int::try_from(info.ssi_signo).unwrap_or(0),
+            code: info.ssi_code,
+            sender: c_int::try_from(info.ssi_pid).unwrap_or(0),
+            value: info.ssi_int,
+        }))
+    }
+}
+
+impl AsFd for SignalFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Sends `signal` with the message `value`. EAGAIN where the receiver's user has
+/// as many signals queued as RLIMIT_SIGPENDING allows.
+pub(crate) fn queue(pid: Pid, signal: c_int, value: c_int) -> Result<()> {
+    let value = libc::sigval { sival_ptr: ptr::without_provenance_mut(usize::try_from(value).unwrap_or(0)) };
+    // SAFETY: the message is a number; nobody takes it for a pointer.
+    check(c_long::from(unsafe { libc::sigqueue(pid.as_raw_nonzero().get(), signal, value) }))?;
+    Ok(())
+}
+
+/// Stops this process as `signal` stops one that does not handle it, and comes
+/// back when it is continued, at `until` (by `now`) at the latest. Where the kernel
+/// stops nobody by it (in an orphaned process group), comes back at once.
+pub(crate) fn stop_as(signal: c_int, until: Option<u64>) {
+    // Who stands still keeps no time; a timer's SIGCONT is what wakes it.
+    if until.is_some_and(|until| continue_at(until).is_err()) {
+        return;
+    }
+    // SAFETY: the default action is no function of this program.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
+    let own = SignalSet::of(&[signal]);
+    if kill(rustix::process::getpid(), signal).is_err() {
+        return;
+    }
+    if let Ok(blocked) = own.change(libc::SIG_UNBLOCK) {
+        let _ = blocked.set_blocked();
+    }
+}
+
+/// Has the kernel send this process SIGCONT at `until` (by `now`).
+fn continue_at(until: u64) -> Result<()> {
+    // SAFETY: sigevent is plain data, of which all zeros is a value.
+    let mut event: libc::sigevent = unsafe { MaybeUninit::zeroed().assume_init() };
+    event.sigev_notify = libc::SIGEV_SIGNAL;
+    event.sigev_signo = libc::SIGCONT;
+    let mut timer = MaybeUninit::<libc::timer_t>::uninit();
+    // SAFETY: event is a sigevent, timer has room for one id.
+    check(c_long::from(unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, timer.as_mut_ptr()) }))?;
+    let time = libc::itimerspec {
+        it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
+        it_value: libc::timespec {
+            tv_sec: libc::time_t::try_from(until / 1_000_000_000).unwrap_or(libc::time_t::MAX),
+            tv_nsec: c_long::try_from(until % 1_000_000_000).unwrap_or(0),
+        },
+    };
+    // SAFETY: timer_create succeeded, so it has written the id.
+    let timer = unsafe { timer.assume_init() };
+    // SAFETY: the timer is there, time lives through the call, and null asks for
+    // nothing back.
+    check(c_long::from(unsafe { libc::timer_settime(timer, libc::TIMER_ABSTIME, &raw const time, ptr::null_mut()) }))?;
+    Ok(())
+}
+
+/// What the children that were waited for have used, and their children.
+pub(crate) struct Usage {
+    /// Microseconds in their own code.
+    pub(crate) user: u64,
+    /// Microseconds in the kernel.
+    pub(crate) system: u64,
+    /// The most memory that one of them had resident, in bytes.
+    pub(crate) peak: u64,
+}
+
+/// See `Usage`.
+pub(crate) fn usage_of_children() -> Usage {
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: usage has room for one rusage; all zeros is one, too, should the
+    // call fail.
+    unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, usage.as_mut_ptr()) };
+    // SAFETY: zeroed before and perhaps written by the kernel since.
+    let usage = unsafe { usage.assume_init() };
+    let microseconds =
+        |time: libc::timeval| u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000 + u64::try_from(time.tv_usec).unwrap_or(0);
+    Usage {
+        user: microseconds(usage.ru_utime),
+        system: microseconds(usage.ru_stime),
+        // The kernel counts kilobytes.
+        peak: u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024,
+    }
+}
+
+/// Nanoseconds on a clock that only goes forward; never 0.
+pub(crate) fn now() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0) + 1
+}
+
+/// Puts a system-call filter on this process and all it makes. no_new_privs must
+/// be set.
+pub(crate) fn filter(program: &[libc::sock_filter]) -> Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(program.len()).map_err(|_| Errno::INVAL)?,
+        // The kernel only reads it.
+        filter: program.as_ptr().cast_mut(),
+    };
+    let program = ptr::from_ref(&program) as c_ulong;
+    let mode = c_ulong::from(libc::SECCOMP_MODE_FILTER);
+    // SAFETY: program points to a sock_fprog whose filter has the length given,
+    // and both live through the call.
+    check(c_long::from(unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, program, 0, 0) }))?;
+    Ok(())
 }
 
 /// Whether SIGCHLD is ignored, as it may be inherited, and so children vanish

@@ -109,7 +109,7 @@ fn the_launchers_secrets_are_out_of_reach() {
             assert_eq!(sh(flags, &script).good(), "", "{flags}: {file}");
         }
         let cmdline = sh(&format!("{flags} --env TOKEN=hunter3"), "tr '\\0' ' ' < /proc/1/cmdline");
-        assert_eq!(cmdline.good().trim(), "jail", "{flags}");
+        assert_eq!(cmdline.good().trim(), "reaper", "{flags}");
     }
 }
 

@@ -192,7 +192,7 @@ fn long_arguments_pass() {
     let mut args = vec!["--", "sh", "-c", "echo $# ${#1}", "sh"];
     args.extend(std::iter::repeat_n(long.as_str(), 9));
     assert_eq!(run(&args).good(), "9 120000");
-    assert_eq!(sh("", "tr '\\0' ' ' < /proc/1/cmdline").good().trim(), "jail");
+    assert_eq!(sh("", "tr '\\0' ' ' < /proc/1/cmdline").good().trim(), "reaper");
 }
 
 #[test]

@@ -1,0 +1,121 @@
+//! What `--status-fd` gets: a JSON object a line, one when the command has been
+//! executed and one at the end. The fields are described in the manual and stay.
+
+use std::os::fd::BorrowedFd;
+use std::os::unix::process::ExitStatusExt;
+
+use rustix::process::Pid;
+
+use crate::args::Typed;
+use crate::error::Error;
+use crate::launch::{Ended, print};
+use crate::plan::{Op, Plan};
+use crate::policy;
+use crate::report::NAMESPACES;
+use crate::sys;
+use crate::text::json;
+
+/// Where records go.
+pub struct Record {
+    to: BorrowedFd<'static>,
+    /// When the run began, by `sys::now`.
+    began: u64,
+}
+
+impl Record {
+    /// Where `--status-fd` was typed and names an open descriptor. What is wrong
+    /// with it otherwise is `policy`'s and `plan`'s to say.
+    pub fn of(typed: &Typed) -> Option<Self> {
+        let given = typed.flags.iter().find(|given| given.flag.long == "status-fd")?;
+        sys::inherited(policy::status_fd(given).ok()?).map(|to| Self { to, began: sys::now() })
+    }
+
+    /// A reader that is gone, or a full disk, is no reason to end the command.
+    fn write(&self, line: &str) {
+        let _ = print(self.to, line);
+    }
+
+    /// The command has been executed.
+    pub(crate) fn started(&self, plan: &Plan, process_one: Pid, command: Option<Pid>, namespaces: &[u64]) {
+        let number = |pid: Option<Pid>| pid.map_or("null".into(), |pid| pid.as_raw_nonzero().to_string());
+        let namespaces: Vec<String> = NAMESPACES
+            .iter()
+            .zip(namespaces)
+            .map(|(path, inode)| {
+                let name = path.to_str().unwrap_or("").trim_start_matches("ns/");
+                format!("{}:{inode}", json(name))
+            })
+            .collect();
+        let layers: Vec<String> = layers(plan).into_iter().map(json).collect();
+        self.write(&format!(
+            "{{\"event\":\"start\",\"pid\":{},\"process_1\":{},\"namespaces\":{{{}}},\"layers\":[{}],\"degraded\":[]}}\n",
+            number(command.or(Some(process_one))),
+            number(Some(process_one)),
+            namespaces.join(","),
+            layers.join(","),
+        ));
+    }
+
+    /// The command has ended.
+    pub fn ended(&self, ended: &Ended) {
+        let reason = match ended.status.signal() {
+            _ if ended.timed_out => "timeout",
+            Some(_) => "signal",
+            None => "exit",
+        };
+        self.end(ended.exit_status(), ended.status.code(), ended.status.signal(), reason, "null");
+    }
+
+    /// The launch failed, or the launcher did.
+    pub fn failed(&self, error: &Error) {
+        let or_null = |text: Option<String>| text.unwrap_or_else(|| "null".into());
+        let object = format!(
+            "{{\"step\":{},\"flag\":{},\"problem\":{},\"errno\":{},\"layer\":{},\"remedy\":{}}}",
+            json(&error.doing),
+            or_null(error.flag.as_ref().map(json)),
+            json(&error.problem),
+            or_null(error.errno.map(|errno| errno.to_string())),
+            json(error.layer.to_string()),
+            json(&error.remedy),
+        );
+        self.end(error.status, None, None, "launcher", &object);
+    }
+
+    fn end(&self, status: u8, code: Option<i32>, signal: Option<i32>, reason: &str, error: &str) {
+        let number = |number: Option<i32>| number.map_or("null".into(), |n| n.to_string());
+        let usage = sys::usage_of_children();
+        let wall = sys::now().saturating_sub(self.began) / 1000;
+        self.write(&format!(
+            "{{\"event\":\"end\",\"status\":{status},\"code\":{},\"signal\":{},\"reason\":{},\"wall\":{},\"user\":{},\"system\":{},\"peak_memory\":{},\"error\":{error}}}\n",
+            number(code),
+            number(signal),
+            json(reason),
+            seconds(wall),
+            seconds(usage.user),
+            seconds(usage.system),
+            usage.peak,
+        ));
+    }
+}
+
+/// What holds the command back, by what the plan does for it.
+fn layers(plan: &Plan) -> Vec<&'static str> {
+    let done = |op: &Op| plan.inside.iter().chain(&plan.last).any(|step| step.op == *op);
+    let capabilities = plan.last.iter().any(|step| matches!(step.op, Op::Capabilities { .. }));
+    [
+        ("namespaces", true),
+        ("mounts", done(&Op::EnterRoot)),
+        ("capabilities", capabilities),
+        ("no_new_privs", done(&Op::NoNewPrivileges)),
+        ("seccomp", done(&Op::FilterTerminal)),
+    ]
+    .into_iter()
+    .filter(|(_, done)| *done)
+    .map(|(name, _)| name)
+    .collect()
+}
+
+/// Microseconds as seconds.
+fn seconds(microseconds: u64) -> String {
+    format!("{}.{:06}", microseconds / 1_000_000, microseconds % 1_000_000)
+}

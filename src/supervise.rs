@@ -1,0 +1,326 @@
+//! The launcher while the jail runs: passes signals on, stops and goes on with the
+//! command, keeps the time, and knows how all ended.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, WaitOptions, getpid, getsid, waitpid};
+
+use crate::greeting::{Heard, Listener};
+use crate::init::CARRIER;
+use crate::launch::{Ended, Failure};
+use crate::pasta::{self, Running};
+use crate::plan::Plan;
+use crate::policy::Init;
+use crate::record::Record;
+use crate::report::{NAMESPACES, Report};
+use crate::sys::{self, Caught, SignalFd};
+
+/// All that the launcher knows of a running jail.
+pub(crate) struct Supervisor<'a> {
+    pub(crate) plan: &'a Plan,
+    /// Process 1.
+    pub(crate) child: Pid,
+    /// Every signal that can be caught.
+    pub(crate) signals: SignalFd,
+    /// The pipe from inside; None once all its writers are gone.
+    pub(crate) reports: Option<OwnedFd>,
+    /// Tells who the command's process is, where a record wants it.
+    pub(crate) listener: Option<Listener>,
+    /// Lets process 1 go on once the network stands.
+    pub(crate) go: Option<OwnedFd>,
+    pub(crate) record: Option<&'a Record>,
+    /// When the launch began, by `sys::now`.
+    pub(crate) began: u64,
+    pub(crate) told: Told,
+    pub(crate) stage: Stage,
+    pub(crate) pasta: Option<Running>,
+}
+
+/// What the inside has told so far.
+#[derive(Default)]
+pub(crate) struct Told {
+    /// How the command ended.
+    ended: Option<ExitStatus>,
+    /// What failed.
+    failure: Option<Report>,
+    /// By which signal the command stands still.
+    stopped: Option<i32>,
+    /// The command's process, as numbered here.
+    command: Option<Pid>,
+    /// The namespaces' inodes, in the order of `NAMESPACES`.
+    namespaces: [u64; NAMESPACES.len()],
+}
+
+/// How far the end by `--timeout` has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The time is not up.
+    Running,
+    /// The command has been asked to end.
+    Asked(u64),
+    /// Everything is being killed.
+    Killing(u64),
+    /// Nothing is left to be done but to wait.
+    Killed,
+}
+
+impl Supervisor<'_> {
+    /// Waits until everything in the jail is dead.
+    ///
+    /// # Errors
+    /// Where the launch failed; and where waiting itself did, and then all is
+    /// dead, too.
+    pub(crate) fn run(mut self) -> Result<Ended, Failure> {
+        match self.wait() {
+            Ok(status) => self.conclude(status),
+            Err(failure) => {
+                self.kill_all();
+                let _ = waitpid(Some(self.child), WaitOptions::empty());
+                Err(failure)
+            }
+        }
+    }
+
+    fn wait(&mut self) -> Result<ExitStatus, Failure> {
+        loop {
+            let [signals, reports, listener] = self.ready().map_err(Failure::Supervise)?;
+            // What is told comes before the end that follows it.
+            if reports {
+                self.receive()?;
+            }
+            if listener {
+                self.listen()?;
+            }
+            if let Some(caught) = if signals { self.signals.read().map_err(Failure::Supervise)? } else { None } {
+                if caught.signal != libc::SIGCHLD {
+                    self.pass_on(&caught);
+                } else if let Some(status) = self.child_changed().map_err(Failure::Supervise)? {
+                    return Ok(status);
+                }
+            }
+            if let Some(signal) = self.told.stopped.take() {
+                // The caller's shell is to see what it would see of the command.
+                sys::stop_as(signal, self.deadline());
+            }
+            self.keep_time();
+        }
+    }
+
+    /// Waits until something can be read: which of signals, reports, listener.
+    fn ready(&self) -> Result<[bool; 3], Errno> {
+        let signals = self.signals.as_fd();
+        let mut fds = [
+            PollFd::from_borrowed_fd(signals, PollFlags::IN),
+            input(self.reports.as_ref().map(AsFd::as_fd), signals),
+            input(self.listener.as_ref().map(AsFd::as_fd), signals),
+        ];
+        let limit = self.time_left().map(timespec);
+        match poll(&mut fds, limit.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+        Ok(fds.map(|fd| !fd.revents().is_empty()))
+    }
+
+    /// Takes all that process 1 and the command's process have reported.
+    fn receive(&mut self) -> Result<(), Failure> {
+        while let Some(reports) = &self.reports {
+            if !readable(reports).map_err(Failure::Supervise)? {
+                return Ok(());
+            }
+            match Report::receive(reports.as_fd()).map_err(Failure::Supervise)? {
+                None => self.reports = None,
+                Some(Report::Ended(raw)) => self.told.ended = Some(ExitStatus::from_raw(raw)),
+                Some(Report::Stopped(signal)) => self.told.stopped = Some(signal),
+                Some(Report::Continued) => self.told.stopped = None,
+                Some(Report::Namespace(index, inode)) => {
+                    if let Some(known) = self.told.namespaces.get_mut(index) {
+                        *known = inode;
+                    }
+                }
+                Some(Report::AwaitsNetwork) => self.connect()?,
+                Some(report @ (Report::Inside(..) | Report::Last(..) | Report::Fork(_) | Report::Exec { .. })) => {
+                    self.told.failure.get_or_insert(report);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the network connected, for which process 1 waits.
+    fn connect(&mut self) -> Result<(), Failure> {
+        self.pasta = Some(pasta::connect(self.child).map_err(Failure::Pasta)?);
+        if let Some(go) = self.go.take() {
+            // If process 1 is dead by now, its end says more.
+            let _ = rustix::io::write(&go, b"\n");
+        }
+        Ok(())
+    }
+
+    /// Learns who the command's process is, and when it executes the command.
+    fn listen(&mut self) -> Result<(), Failure> {
+        let Some(listener) = &self.listener else { return Ok(()) };
+        match listener.hear().map_err(Failure::Supervise)? {
+            Heard::Command(pid) => self.told.command = Some(pid),
+            Heard::Gone => {
+                self.listener = None;
+                // A failure was reported before this end was closed.
+                self.receive()?;
+                if let (None, Some(record)) = (self.told.failure, self.record) {
+                    record.started(self.plan, self.child, self.told.command, &self.told.namespaces);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes on what someone sent, for which there is a process 1 to tell apart
+    /// whether the command has got it already.
+    fn pass_on(&self, caught: &Caught) {
+        // The kernel says so of a broken pipe of the launcher's own, too.
+        let sent = caught.code <= 0 && caught.sender != getpid().as_raw_pid();
+        let reaches_the_command = match caught.signal {
+            // A hang-up reaches the session's leader alone.
+            libc::SIGHUP => self.plan.own_session || getsid(None) == Ok(getpid()),
+            libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU if self.plan.own_session && !sent => {
+                sys::stop_as(caught.signal, self.deadline());
+                return;
+            }
+            // What the terminal sends reaches the whole foreground group, the
+            // command too, unless that has a session of its own.
+            libc::SIGINT | libc::SIGQUIT | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU | libc::SIGWINCH | libc::SIGCONT => {
+                self.plan.own_session
+            }
+            // Of the launcher's own doing.
+            libc::SIGPIPE | libc::SIGXFSZ | libc::SIGXCPU => false,
+            // A timer that the caller set before it executed the launcher, a
+            // descriptor that it asked to be told of.
+            _ => true,
+        };
+        if sent || reaches_the_command {
+            self.send(caught.signal);
+        }
+    }
+
+    /// Sends the command a signal.
+    fn send(&self, signal: i32) {
+        if self.plan.init == Init::None {
+            let _ = sys::kill(self.child, signal);
+            return;
+        }
+        // As a message, which process 1 knows from the signal itself. Where the
+        // queue is full, the signal must do.
+        if sys::queue(self.child, CARRIER, signal).is_err() {
+            let _ = sys::kill(self.child, signal);
+        }
+    }
+
+    /// Has process 1 ended, or was the command stopped where it is process 1?
+    fn child_changed(&mut self) -> Result<Option<ExitStatus>, Errno> {
+        let mut options = WaitOptions::NOHANG;
+        if self.plan.init == Init::None {
+            options |= WaitOptions::UNTRACED;
+        }
+        let Some((_, status)) = waitpid(Some(self.child), options)? else { return Ok(None) };
+        if let Some(signal) = status.stopping_signal() {
+            self.told.stopped = Some(signal);
+            return Ok(None);
+        }
+        Ok(Some(ExitStatus::from_raw(status.as_raw())))
+    }
+
+    /// When there is something to be done about time, by `sys::now`.
+    fn deadline(&self) -> Option<u64> {
+        match (self.stage, self.plan.timeout) {
+            (Stage::Running, Some(limit)) => Some(self.began.saturating_add(nanoseconds(limit.timeout))),
+            (Stage::Asked(at) | Stage::Killing(at), _) => Some(at),
+            (Stage::Running, None) | (Stage::Killed, _) => None,
+        }
+    }
+
+    fn time_left(&self) -> Option<u64> {
+        self.deadline().map(|at| at.saturating_sub(sys::now()))
+    }
+
+    /// Ends the jail when its time is up.
+    fn keep_time(&mut self) {
+        if self.time_left() != Some(0) {
+            return;
+        }
+        self.stage = match self.stage {
+            Stage::Running => {
+                self.send(libc::SIGTERM);
+                // One that stands still could not act on it.
+                self.send(libc::SIGCONT);
+                Stage::Asked(sys::now() + self.plan.timeout.map_or(0, |limit| nanoseconds(limit.grace)))
+            }
+            Stage::Asked(_) => {
+                self.kill_all();
+                Stage::Killing(sys::now() + 1_000_000_000)
+            }
+            // A process 1 that cannot act: it has not come so far as to have
+            // anything below it.
+            Stage::Killing(_) | Stage::Killed => {
+                let _ = sys::kill(self.child, libc::SIGKILL);
+                Stage::Killed
+            }
+        };
+    }
+
+    /// Kills everything in the jail.
+    fn kill_all(&self) {
+        // With a process table of its own the kernel kills all with process 1;
+        // without one the reaper must do it.
+        let _ = if self.plan.own_pids {
+            sys::kill(self.child, libc::SIGKILL)
+        } else {
+            sys::queue(self.child, CARRIER, libc::SIGKILL)
+        };
+    }
+
+    /// What the reports and process 1's end add up to.
+    fn conclude(mut self, status: ExitStatus) -> Result<Ended, Failure> {
+        // Everyone is dead: what was written is all there.
+        self.receive()?;
+        while self.listener.is_some() {
+            self.listen()?;
+        }
+        let timed_out = self.stage != Stage::Running;
+        if let (Some(failure), false) = (self.told.failure, timed_out) {
+            return Err(Failure::Inside(failure));
+        }
+        let of_command = if self.plan.init == Init::None { Some(status) } else { self.told.ended };
+        match (of_command, status.signal()) {
+            (Some(status), _) => Ok(Ended { status, timed_out }),
+            (None, Some(_)) if timed_out => Ok(Ended { status, timed_out }),
+            (None, signal) => Err(Failure::Killed(signal)),
+        }
+    }
+}
+
+/// Asks of `fd` whether it can be read; in the place of one that is gone, asks
+/// nothing of `other`.
+fn input<'a>(fd: Option<BorrowedFd<'a>>, other: BorrowedFd<'a>) -> PollFd<'a> {
+    match fd {
+        Some(fd) => PollFd::from_borrowed_fd(fd, PollFlags::IN),
+        None => PollFd::from_borrowed_fd(other, PollFlags::empty()),
+    }
+}
+
+fn readable(pipe: &OwnedFd) -> Result<bool, Errno> {
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&at_once)).map(|ready| ready > 0)
+}
+
+fn nanoseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX / 2)
+}
+
+fn timespec(nanoseconds: u64) -> Timespec {
+    let (seconds, rest) = (nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000);
+    Timespec { tv_sec: i64::try_from(seconds).unwrap_or(i64::MAX), tv_nsec: i64::try_from(rest).unwrap_or(0) }
+}
