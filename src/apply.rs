@@ -7,16 +7,15 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{
-    AtFlags, CWD, FsWord, Mode, OFlags, ResolveFlags, chmodat, fstatfs, mkdirat, openat, openat2, sendfile, statat, symlinkat,
+    AtFlags, CWD, FileType, FsWord, MemfdFlags, Mode, OFlags, ResolveFlags, SeekFrom, chmodat, fchmod, fstat, fstatfs,
+    memfd_create, mkdirat, openat, openat2, seek, sendfile, statat, symlinkat,
 };
 use rustix::io::{Errno, read, write};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_set_string,
     fsmount, fsopen, move_mount, open_tree, unmount,
 };
-use rustix::process::{
-    DumpableBehavior, Rlimit, chdir, fchdir, pivot_root, set_child_subreaper, set_dumpable_behavior, setrlimit, setsid,
-};
+use rustix::process::{DumpableBehavior, Pid, Rlimit, chdir, fchdir, pivot_root, set_dumpable_behavior, setrlimit, setsid};
 use rustix::system::sethostname;
 use rustix::thread::{
     CapabilitySet, CapabilitySets, configure_capability_in_ambient_set, remove_capability_from_bounding_set, set_capabilities,
@@ -25,6 +24,7 @@ use rustix::thread::{
 
 use crate::caps;
 use crate::greeting::Greeter;
+use crate::orphans::Children;
 use crate::plan::{Ids, Op, Place};
 use crate::policy::Access;
 use crate::report::{NAMESPACES, Report};
@@ -45,15 +45,19 @@ pub(crate) struct State<'a> {
     /// The pipe to the launcher, whose other end only the launcher holds.
     pub(crate) report: BorrowedFd<'a>,
     /// A pipe on which the launcher says that the network stands.
-    pub(crate) go: Option<BorrowedFd<'a>>,
+    pub(crate) go: Option<OwnedFd>,
     /// Tells the launcher which process is the command's.
     pub(crate) greeter: Option<Greeter>,
+    /// Made by `Op::Ruleset`.
+    ruleset: Option<OwnedFd>,
     /// The new root's mount.
     root: Option<OwnedFd>,
     /// This process's directory in the host's /proc.
     proc_self: Option<OwnedFd>,
-    /// A list of this process's children, with `Op::AdoptOrphans`.
-    pub(crate) children: Option<OwnedFd>,
+    /// Process 1 as it is numbered where it has no process table of its own.
+    pub(crate) init: Option<Pid>,
+    /// This process's children, where it adopts orphans.
+    pub(crate) children: Option<Children>,
     /// The host's root, cloned before anything lay on it, for binds of `/`.
     host_root: Option<OwnedFd>,
 }
@@ -61,7 +65,18 @@ pub(crate) struct State<'a> {
 impl<'a> State<'a> {
     /// Before the first operation.
     pub(crate) fn new(arguments: &'a Arguments, report: BorrowedFd<'a>) -> Self {
-        Self { arguments, report, go: None, greeter: None, root: None, proc_self: None, children: None, host_root: None }
+        Self {
+            arguments,
+            report,
+            go: None,
+            greeter: None,
+            ruleset: None,
+            init: None,
+            root: None,
+            proc_self: None,
+            children: None,
+            host_root: None,
+        }
     }
 
     /// Clones the host's root while nothing lies on it yet. A clone made later
@@ -99,17 +114,29 @@ impl<'a> State<'a> {
     /// Performs one operation.
     pub(crate) fn perform(&mut self, op: &Op) -> Result<(), Errno> {
         match op {
+            Op::Gather { fd } => gather(*fd),
+            Op::Ruleset => {
+                self.ruleset = Some(sys::landlock_signal_scope()?);
+                Ok(())
+            }
             Op::DropGroups => set_thread_groups(&[]),
             Op::DieWithLauncher => {
                 sys::die_with_parent(libc::SIGKILL)?;
                 self.launcher_lives()
             }
             Op::AdoptOrphans => {
-                set_child_subreaper(Some(rustix::process::getpid()))?;
-                self.children =
-                    Some(openat(CWD, c"/proc/thread-self/children", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?);
+                self.children = Some(Children::adopt()?);
                 sys::die_with_parent(LAUNCHER_DIED)?;
                 self.launcher_lives()
+            }
+            Op::AdoptFromOutside => {
+                self.children = Some(Children::adopt()?);
+                Ok(())
+            }
+            Op::DieWithInit => {
+                sys::die_with_parent(libc::SIGKILL)?;
+                // Dead already: then the kernel will not say so again.
+                if rustix::process::getppid() == self.init { Ok(()) } else { Err(Errno::SRCH) }
             }
             Op::MapIds { inside, outside } => {
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -228,9 +255,10 @@ impl<'a> State<'a> {
                 sys::unshare(*namespaces)?;
                 self.map(*ids, *ids)
             }
+            Op::NoUserNamespaces => self.allow_no_user_namespaces(),
             Op::AwaitNetwork => {
                 Report::AwaitsNetwork.send(self.report);
-                match read(self.go.ok_or(Errno::BADF)?, &mut [0]) {
+                match read(self.go.as_ref().ok_or(Errno::BADF)?, &mut [0]) {
                     Ok(1) => Ok(()),
                     // The launcher has said why, or is dead.
                     Ok(_) => Err(Errno::PIPE),
@@ -258,6 +286,7 @@ impl<'a> State<'a> {
             Op::Chdir { path } => chdir(path.as_c_str()),
             Op::Rlimit { limit } => setrlimit(limit.resource, Rlimit { current: limit.soft, maximum: limit.hard }),
             Op::CloseDescriptors { keep } => self.close_all_but(3, keep),
+            Op::KeepSignals => sys::landlock_restrict(self.ruleset.take().ok_or(Errno::BADF)?.as_fd()),
             Op::FilterTerminal => sys::filter(terminal::FILTER),
         }
     }
@@ -290,6 +319,19 @@ impl<'a> State<'a> {
         Ok(())
     }
 
+    /// The limit of this user namespace alone, which its maker may lower. The
+    /// host's /proc is asked first; where that is read-only, as in containers, the
+    /// jail's own may not be.
+    fn allow_no_user_namespaces(&self) -> Result<(), Errno> {
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        let dir = self.proc_self.as_ref().ok_or(Errno::BADF)?;
+        let file = openat(dir, c"../sys/user/max_user_namespaces", flags, Mode::empty()).or_else(|errno| {
+            let own = c"proc/sys/user/max_user_namespaces";
+            openat2(self.root()?, own, flags, Mode::empty(), RESOLVE | ResolveFlags::BENEATH).map_err(|_| errno)
+        })?;
+        write(&file, b"0").map(drop)
+    }
+
     fn lay_on_root(&mut self, mount: OwnedFd) -> Result<(), Errno> {
         // On the host's root and not in a directory of it: sources are found
         // from the root that lies below, and none of them is covered.
@@ -301,7 +343,11 @@ impl<'a> State<'a> {
     fn create(&self, place: &Place) -> Result<OwnedFd, Errno> {
         let parent = self.inside(&place.parent)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        openat(&parent, place.name.as_c_str(), flags, Mode::from_raw_mode(0o644))
+        let mode = Mode::from_raw_mode(0o644);
+        let file = openat(&parent, place.name.as_c_str(), flags, mode)?;
+        // The caller's umask is the command's, not this file's.
+        fchmod(&file, mode)?;
+        Ok(file)
     }
 
     fn map(&self, inside: Ids, outside: Ids) -> Result<(), Errno> {
@@ -392,6 +438,23 @@ impl core::fmt::Write for Line {
         self.length = end;
         Ok(())
     }
+}
+
+/// Puts a file with all that descriptor `fd` gives in its place. A regular file is
+/// that already.
+fn gather(fd: i32) -> Result<(), Errno> {
+    let from = sys::inherited(fd).ok_or(Errno::BADF)?;
+    let kind = FileType::from_raw_mode(fstat(from)?.st_mode);
+    if kind == FileType::RegularFile {
+        return Ok(());
+    }
+    if kind == FileType::Directory {
+        return Err(Errno::ISDIR);
+    }
+    let memory = memfd_create(c"jail", MemfdFlags::CLOEXEC)?;
+    copy(from, memory.as_fd())?;
+    seek(&memory, SeekFrom::Start(0))?;
+    sys::replace(fd, memory.as_fd())
 }
 
 /// Copies all that `from` gives. In the kernel where it can be; a pipe or a

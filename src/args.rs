@@ -45,7 +45,10 @@ pub fn parse(words: Vec<OsString>, read: &dyn Fn(&OsStr) -> Result<Vec<u8>, Stri
     typed.command = parse_into(words, &mut typed.flags)?;
 
     let (files, mut flags): (Vec<Given>, Vec<Given>) = typed.flags.into_iter().partition(|given| given.flag.long == "args");
-    for file in files {
+    for (index, file) in files.iter().enumerate() {
+        if files[..index].iter().any(|other| other.values == file.values) {
+            return Err(Error::usage(file.asked().text().to_owned(), "given twice", "name each file once"));
+        }
         let asked = Some(file.asked().text().to_owned());
         let bytes = read(&file.values[0]).map_err(|problem| Error {
             layer: crate::error::Layer::Files,
@@ -62,6 +65,12 @@ pub fn parse(words: Vec<OsString>, read: &dyn Fn(&OsStr) -> Result<Vec<u8>, Stri
         }
         if flags[start..].iter().any(|given| given.flag.long == "args") {
             return Err(Error::usage(asked, "holds --args itself", "name every file on the command line"));
+        }
+    }
+    if let Some(file) = files.iter().find(|file| file.values[0] == "-") {
+        if let Some(other) = flags.iter().find(|given| given.flag.long == "file" && given.values[0] == "0") {
+            let problem = format!("standard input is read by {} too", other.asked().text());
+            return Err(Error::usage(file.asked().text().to_owned(), problem, "open another descriptor for one of the two"));
         }
     }
     for (index, given) in flags.iter().enumerate() {

@@ -63,6 +63,9 @@ pub const fn only(number: u32) -> Set {
 /// CAP_SYS_ADMIN: mounting, and much else.
 pub const SYS_ADMIN: u32 = 21;
 
+/// CAP_SYS_RESOURCE: raising limits, those of namespaces too.
+pub const SYS_RESOURCE: u32 = 24;
+
 /// What a jailed root may do (Kamp and Watson, SANE 2000): act on any file of its
 /// tree, change its ids, signal its processes, bind low ports, chroot further.
 /// Out: mounting and the rest of SYS_ADMIN, network set-up, raw sockets, devices,
@@ -91,6 +94,7 @@ mod tests {
     #[test]
     fn names_have_the_kernels_numbers() {
         assert_eq!(number("CAP_SYS_ADMIN"), Some(SYS_ADMIN));
+        assert_eq!(number("CAP_SYS_RESOURCE"), Some(SYS_RESOURCE));
         assert_eq!(number("checkpoint_restore"), Some(40));
         assert_eq!(number("sysadmin"), None);
     }

@@ -29,6 +29,8 @@ pub struct Signs {
     pub proc: bool,
     /// This process's root is no mount: it was chrooted.
     pub chrooted: bool,
+    /// The caller is root.
+    pub root: bool,
 }
 
 const LIMITS: [&str; 7] = [
@@ -55,6 +57,7 @@ impl Signs {
             filtered: file("/proc/self/status").lines().any(|line| line == "Seccomp:\t2"),
             proc_masked: points().any(|point| point.starts_with("/proc/")),
             proc: !mounts.is_empty(),
+            root: rustix::process::geteuid().is_root(),
             chrooted: !mounts.is_empty() && !points().any(|point| point == "/"),
         }
     }
@@ -74,6 +77,10 @@ fn refused(errno: Errno, signs: &Signs) -> Option<(Layer, String)> {
             Some((Layer::Kernel, "it is too old or built without this: Linux 5.12 and namespaces are needed".into()))
         }
         Errno::AGAIN => Some((Layer::Kernel, "a limit on processes is reached: see ulimit -u, or the cgroup's pids.max".into())),
+        Errno::MFILE | Errno::NFILE => Some((Layer::Kernel, "too many descriptors are open: see ulimit -n".into())),
+        Errno::NAMETOOLONG => {
+            Some((Layer::Files, "a path is longer than the kernel takes (4,095 bytes): name it by a shorter one".into()))
+        }
         Errno::NOMEM => Some((Layer::Kernel, "memory is short".into())),
         Errno::PERM | Errno::ACCESS => {
             if signs.userns_clone_off {
@@ -117,6 +124,13 @@ pub fn error(plan: &Plan, failure: Failure, signs: &Signs) -> Error {
             remedy: "someone sent it, a limit of its own was reached, or memory ran out; everything in the jail is dead".into(),
             ..Error::usage(None, "", "")
         },
+        Failure::KilledBefore(signal) => Error {
+            doing: "start the command".into(),
+            problem: format!("it was ended by signal {signal} before it ran"),
+            layer: Layer::Kernel,
+            remedy: "someone sent it, a limit of its own was reached, or memory ran out; everything in the jail is dead".into(),
+            ..Error::usage(None, "", "")
+        },
         Failure::Killed(None) => plain("wait for the command", Errno::CHILD, signs),
         Failure::Pasta(failure) => pasta(plan, failure),
         Failure::Outside(index, errno) => step(plan.outside.get(index), errno, signs),
@@ -139,6 +153,7 @@ fn pasta(plan: &Plan, failure: Pasta) -> Error {
             ("pasta is not in PATH".into(), Layer::Files, "install it (Debian: apt-get install passt), or say --net none")
         }
         Pasta::Start(errno) => (format!("pasta cannot be started: {errno}"), Layer::Files, "see whether pasta --version works"),
+        Pasta::Interrupted(signal) => (format!("signal {signal} came while pasta was at it"), Layer::Kernel, "start again"),
         Pasta::Ended => {
             ("pasta ended at once".into(), Layer::Kernel, "it says why above; it needs /dev/net/tun and a default route")
         }
@@ -192,12 +207,17 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
         Op::Bind { .. } | Op::RootTree { .. } | Op::Devices { .. } | Op::Device { .. } => match errno {
             Errno::NOENT | Errno::NOTDIR => files("it changed while jail was starting: start again"),
             Errno::LOOP => files("a symbolic link came to be in its way while jail was starting: find out who made it"),
+            Errno::ACCESS if signs.root => {
+                files("inside its user namespace root has no power over other users' files: start jail as their owner")
+            }
             Errno::ACCESS => files("the caller must be allowed to search every directory above it"),
             Errno::ROFS => files("say --ro, or remount it writable"),
             Errno::PERM if signs.apparmor_restricts => system(),
             _ => system(),
         },
-        Op::File { .. } => match errno {
+        Op::File { .. } | Op::Gather { .. } => match errno {
+            Errno::AGAIN => files("the descriptor is non-blocking and empty now: open it for blocking reads"),
+            Errno::FBIG => files("the file is larger than a limit allows: see ulimit -f"),
             Errno::NOSPC => files("memory for files is full"),
             Errno::BADF => files("the descriptor cannot be read: open it for reading"),
             Errno::ISDIR => files("the descriptor is a directory: name a file"),
@@ -220,8 +240,17 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
         Op::Rlimit { .. } if errno == Errno::PERM => {
             (Layer::Kernel, "a hard limit can be lowered and not raised: see prlimit(1) for what it is".into())
         }
-        Op::DieWithLauncher | Op::AdoptOrphans => (Layer::Kernel, "start again".into()),
-        Op::DropGroups
+        Op::DieWithLauncher | Op::AdoptOrphans | Op::AdoptFromOutside | Op::DieWithInit => (Layer::Kernel, "start again".into()),
+        Op::NoUserNamespaces => match errno {
+            Errno::ROFS | Errno::ACCESS | Errno::NOENT => (
+                Layer::Container,
+                "/proc/sys may not be written here: say --nested to go on with user namespaces allowed inside".into(),
+            ),
+            _ => system(),
+        },
+        Op::Ruleset
+        | Op::KeepSignals
+        | Op::DropGroups
         | Op::MapIds { .. }
         | Op::NewKeyring
         | Op::Hostname { .. }

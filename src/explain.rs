@@ -32,9 +32,13 @@ fn capabilities(set: caps::Set) -> String {
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Gather { fd } => write!(f, "read descriptor {fd} to its end"),
+            Self::Ruleset => f.write_str("make a Landlock ruleset"),
             Self::DropGroups => f.write_str("drop supplementary groups"),
             Self::DieWithLauncher => f.write_str("die with the launcher"),
             Self::AdoptOrphans => f.write_str("adopt orphans, and kill them with the launcher"),
+            Self::AdoptFromOutside => f.write_str("adopt orphans, should process 1 be killed"),
+            Self::DieWithInit => f.write_str("die with process 1"),
             Self::MapIds { inside, outside } => {
                 write!(f, "uid {} and gid {} inside are {} and {} outside", inside.uid, inside.gid, outside.uid, outside.gid)
             }
@@ -69,6 +73,7 @@ impl fmt::Display for Op {
             }
             Self::EnterRoot => f.write_str("make it / and let go of the host's"),
             Self::LockMounts { namespaces: n, .. } => write!(f, "lock the mounts; new namespaces: {}", namespaces(*n)),
+            Self::NoUserNamespaces => f.write_str("no user namespace may be made"),
             Self::AwaitNetwork => f.write_str("wait until pasta has connected the network"),
             Self::TellNamespaces => f.write_str("tell which namespaces these are, for the record"),
             Self::Disguise => f.write_str("wipe the launcher's arguments and name"),
@@ -81,6 +86,7 @@ impl fmt::Display for Op {
             Self::Rlimit { limit } => {
                 write!(f, "limit {}: {}, hard {}", limit.name(), rlimits::shown(limit.soft), rlimits::shown(limit.hard))
             }
+            Self::KeepSignals => f.write_str("no signal leaves the jail (Landlock)"),
             Self::FilterTerminal => f.write_str("no typing into terminals (seccomp: TIOCSTI, TIOCLINUX)"),
             Self::CloseDescriptors { keep } => {
                 f.write_str("descriptors: 0 1 2")?;
@@ -94,9 +100,13 @@ impl Op {
     /// A word for programs, stable.
     fn name(&self) -> &'static str {
         match self {
+            Self::Gather { .. } => "gather",
+            Self::Ruleset => "ruleset",
             Self::DropGroups => "drop-groups",
             Self::DieWithLauncher => "die-with-launcher",
             Self::AdoptOrphans => "adopt-orphans",
+            Self::AdoptFromOutside => "adopt-from-outside",
+            Self::DieWithInit => "die-with-init",
             Self::MapIds { .. } => "map-ids",
             Self::NewKeyring => "new-keyring",
             Self::Hostname { .. } => "hostname",
@@ -118,6 +128,7 @@ impl Op {
             Self::Restrict { .. } => "restrict",
             Self::EnterRoot => "enter-root",
             Self::LockMounts { .. } => "lock-mounts",
+            Self::NoUserNamespaces => "no-user-namespaces",
             Self::AwaitNetwork => "await-network",
             Self::TellNamespaces => "tell-namespaces",
             Self::Disguise => "disguise",
@@ -129,6 +140,7 @@ impl Op {
             Self::Chdir { .. } => "chdir",
             Self::Rlimit { .. } => "rlimit",
             Self::CloseDescriptors { .. } => "close-descriptors",
+            Self::KeepSignals => "keep-signals",
             Self::FilterTerminal => "filter-terminal",
         }
     }
@@ -151,15 +163,20 @@ impl Op {
                 (None, Some(&place.path))
             }
             Self::RootMemory => (None, Some(c"/")),
-            Self::DropGroups
+            Self::Gather { .. }
+            | Self::Ruleset
+            | Self::DropGroups
             | Self::DieWithLauncher
             | Self::AdoptOrphans
+            | Self::AdoptFromOutside
+            | Self::DieWithInit
             | Self::MapIds { .. }
             | Self::NewKeyring
             | Self::Hostname { .. }
             | Self::LoopbackUp
             | Self::EnterRoot
             | Self::LockMounts { .. }
+            | Self::NoUserNamespaces
             | Self::AwaitNetwork
             | Self::TellNamespaces
             | Self::Disguise
@@ -170,6 +187,7 @@ impl Op {
             | Self::Capabilities { .. }
             | Self::Rlimit { .. }
             | Self::CloseDescriptors { .. }
+            | Self::KeepSignals
             | Self::FilterTerminal => (None, None),
         }
     }

@@ -107,6 +107,7 @@ pub static FLAGS: &[Flag] = &[
     row("chdir", Words(&["DIR"]), false, Surroundings, "start in DIR (default: here if visible, else /)"),
     row("args", Words(&["FILE"]), true, Surroundings, "read further flags from FILE, one word a line"),
 
+    row("nested", Nothing, false, Layers, "user namespaces, and so jails, may be made inside"),
     row("cap", Words(&["NAME"]), true, Layers, "keep one capability over the jail's own namespaces"),
 
     row("timeout", Words(&["DURATION"]), false, Life, "then SIGTERM, and SIGKILL to all after --grace"),

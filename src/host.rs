@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, OFlags, fcntl_getfl, readlinkat, statat};
+use rustix::fs::{AtFlags, CWD, FileType, OFlags, fcntl_getfl, fstat, readlinkat, statat};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgid, getgroups, getuid};
 
@@ -50,10 +50,12 @@ pub struct Host {
     pub gid: u32,
     /// Do the real ids differ from the effective ones (a set-id executable)?
     pub set_id: bool,
-    /// Has the caller supplementary groups?
-    pub has_groups: bool,
-    /// The caller's directory; None where it is gone or cannot be named.
-    pub cwd: Option<PathBuf>,
+    /// Has the caller supplementary groups that it may drop?
+    pub can_drop_groups: bool,
+    /// Can Landlock keep signals in (ABI 6, Linux 6.12)?
+    pub scopes_signals: bool,
+    /// The caller's directory; ENOENT where it is gone or cannot be named.
+    pub cwd: Result<PathBuf, Errno>,
     /// The caller's environment.
     pub env: Vec<(OsString, OsString)>,
     files: Files,
@@ -79,8 +81,12 @@ impl Host {
             uid: geteuid().as_raw(),
             gid: gid.as_raw(),
             set_id: getuid() != geteuid() || getgid() != gid,
-            has_groups: groups.iter().any(|group| *group != gid),
-            cwd: std::env::current_dir().ok(),
+            can_drop_groups: geteuid().is_root()
+                && groups.iter().any(|group| *group != gid)
+                // Root of a user namespace that was made without privilege may not.
+                && std::fs::read("/proc/self/setgroups").is_ok_and(|said| said.starts_with(b"allow")),
+            scopes_signals: sys::landlock_abi() >= 6,
+            cwd: std::env::current_dir().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO)),
             env: std::env::vars_os().collect(),
             files: Files::Machine(RefCell::default()),
             descriptors: None,
@@ -116,6 +122,17 @@ impl Host {
         }
     }
 
+    /// Is descriptor `fd` a directory, or one that only names a file?
+    pub fn leads_elsewhere(&self, fd: i32) -> bool {
+        if self.descriptors.is_some() {
+            return false;
+        }
+        sys::inherited(fd).is_some_and(|fd| {
+            fcntl_getfl(fd).is_ok_and(|flags| flags.contains(OFlags::PATH))
+                || fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+        })
+    }
+
     /// The caller's variable `name`.
     pub fn var(&self, name: &OsStr) -> Option<&OsStr> {
         self.env.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_os_str())
@@ -129,10 +146,27 @@ impl Host {
     pub fn absolute(&self, path: &Path) -> Result<PathBuf, Errno> {
         let joined = match &self.cwd {
             _ if path.is_absolute() => path.to_owned(),
-            Some(cwd) => cwd.join(path),
-            None => return Err(Errno::NOENT),
+            Ok(cwd) => cwd.join(path),
+            Err(errno) => return Err(*errno),
         };
         Ok(joined.components().collect())
+    }
+
+    /// `path` (absolute) without `..`: what precedes one is followed on the host,
+    /// where it may be a link.
+    ///
+    /// # Errors
+    /// The kernel's at what cannot be followed.
+    pub fn without_dotdot(&self, path: &Path) -> Result<PathBuf, Errno> {
+        let parts: Vec<_> = path.components().collect();
+        match parts.iter().rposition(|part| part.as_os_str() == "..") {
+            None => Ok(path.to_owned()),
+            Some(last) => {
+                let mut done = self.canonical(&parts[..=last].iter().collect::<PathBuf>())?;
+                done.extend(&parts[last + 1..]);
+                Ok(done)
+            }
+        }
     }
 
     /// Where `path` leads on the host, all links followed.
@@ -251,11 +285,22 @@ impl Host {
             uid: 1000,
             gid: 1000,
             set_id: false,
-            has_groups: false,
-            cwd: Some("/home/u/proj".into()),
+            can_drop_groups: false,
+            scopes_signals: true,
+            cwd: Ok("/home/u/proj".into()),
             env: env.map(|(n, v)| (n.into(), v.into())).into(),
             files: Files::Given(files),
             descriptors: Some(vec![0, 1, 2, 7, 8]),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Host {
+    /// Has `path` be refused by the kernel for a reason that is not its mode.
+    pub fn deny(&mut self, path: &str) {
+        if let Files::Given(files) = &mut self.files {
+            files.insert(path.into(), Fact::Denied(Errno::PERM));
         }
     }
 }

@@ -1,20 +1,21 @@
 //! The processes inside: process 1, which builds the view, starts the command,
 //! reaps what is orphaned, and ends with it; and the command's, until exec.
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::OwnedFd;
 
 use rustix::fs::{Access as Wanted, AtFlags, CWD, accessat};
-use rustix::io::{Errno, pread};
+use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, wait};
 
 use crate::apply::{LAUNCHER_DIED, State, hold};
 use crate::error::{FAILED, NOT_EXECUTABLE, NOT_FOUND};
 use crate::forward::Forward;
 use crate::greeting::Greeter;
+use crate::orphans::Children;
 use crate::plan::Plan;
 use crate::policy::Init;
 use crate::report::Report;
-use crate::sys::{self, Arguments, Cloned, SignalSet, Words};
+use crate::sys::{self, Cloned, Flag, SignalSet, Words};
 
 /// The signal that brings process 1 the number of one that the launcher passes
 /// on, as the message of a real-time signal that nothing sends otherwise.
@@ -24,27 +25,22 @@ pub(crate) const CARRIER: i32 = 62;
 pub(crate) struct Prepared<'a> {
     /// The plan.
     pub(crate) plan: &'a Plan,
-    /// The launcher's argument strings.
-    pub(crate) arguments: &'a Arguments,
     /// The command's words.
     pub(crate) argv: Words,
     /// The command's environment.
     pub(crate) envp: Words,
     /// The signals blocked when the launcher was started.
     pub(crate) blocked: SignalSet,
+    /// Set while the command is being executed, and so from then on.
+    pub(crate) executing: &'a Flag,
     /// Was SIGCHLD ignored when the launcher was started?
     pub(crate) sigchld_ignored: bool,
 }
 
 /// What process 1 does. All signals are blocked when it begins.
-pub(crate) fn process_one(
-    prepared: &Prepared<'_>,
-    report: BorrowedFd<'_>,
-    go: Option<BorrowedFd<'_>>,
-    greeter: Option<Greeter>,
-) -> ! {
+pub(crate) fn process_one(prepared: &Prepared<'_>, mut state: State<'_>, go: Option<OwnedFd>, greeter: Option<Greeter>) -> ! {
     let plan = prepared.plan;
-    let mut state = State::new(prepared.arguments, report);
+    let report = state.report;
     state.go = go;
     state.greeter = greeter;
     if plan.needs_host_root() {
@@ -62,6 +58,7 @@ pub(crate) fn process_one(
     if plan.init == Init::None {
         become_command(prepared, &mut state);
     }
+    state.init = Some(rustix::process::getpid());
     match sys::clone(0) {
         Ok(Cloned::Child) => become_command(prepared, &mut state),
         Ok(Cloned::Parent(command)) => reap(plan, &mut state, command),
@@ -96,7 +93,9 @@ fn become_command(prepared: &Prepared<'_>, state: &mut State<'_>) -> ! {
     // As execvp(3), but no shell is tried on what is no executable.
     let mut worst = Report::Exec { index: 0, found: false, errno: Errno::NOENT };
     for (index, path) in prepared.plan.command.candidates.iter().enumerate() {
+        prepared.executing.set(true);
         let errno = sys::execve(path, &prepared.argv, &prepared.envp);
+        prepared.executing.set(false);
         match errno {
             Errno::NOENT | Errno::NOTDIR => {
                 // A script whose interpreter is missing is ENOENT, too.
@@ -123,11 +122,10 @@ fn reap(plan: &Plan, state: &mut State<'_>, command: Pid) -> ! {
     // Process 1 holds nothing: no capability, and no descriptor, so that a
     // reader of the command's pipe sees its end when the command closes it.
     state.greeter = None;
-    let children = state.children.as_ref().map(AsRawFd::as_raw_fd);
+    let children = state.children.as_ref().map(Children::fd);
     let closed = state.close_all_but(0, children.as_slice());
     if let Err(errno) = hold(0).and(closed) {
-        Report::Fork(errno).send(state.report);
-        sys::exit_now(FAILED.into());
+        give_up(state, errno);
     }
     let every = SignalSet::all();
     let mut forward = Forward::new(!plan.own_session);
@@ -139,10 +137,10 @@ fn reap(plan: &Plan, state: &mut State<'_>, command: Pid) -> ! {
         // Nothing came in time, or it was interrupted.
         let Ok(caught) = every.wait(limit) else { continue };
         match caught.signal {
-            libc::SIGCHLD => reap_all(plan, state, command),
+            libc::SIGCHLD => reap_all(state, command),
             // Others can send this signal, too.
             LAUNCHER_DIED if !plan.own_pids && state.launcher_lives().is_err() => {
-                end_all(plan, state);
+                end_all(state);
                 sys::exit_now(FAILED.into());
             }
             // Nobody can pass this one on: the launcher asks for the end.
@@ -165,8 +163,15 @@ fn reap(plan: &Plan, state: &mut State<'_>, command: Pid) -> ! {
 }
 
 /// Takes in every child that has changed, and ends with the command.
-fn reap_all(plan: &Plan, state: &State<'_>, command: Pid) {
-    while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG | WaitOptions::UNTRACED | WaitOptions::CONTINUED) {
+fn reap_all(state: &State<'_>, command: Pid) {
+    loop {
+        let (pid, status) = match wait(WaitOptions::NOHANG | WaitOptions::UNTRACED | WaitOptions::CONTINUED) {
+            Ok(Some(changed)) => changed,
+            Ok(None) => return,
+            Err(Errno::INTR) => continue,
+            // There is a child, or the command would have been taken in.
+            Err(errno) => give_up(state, errno),
+        };
         if pid != command {
             continue;
         }
@@ -175,7 +180,7 @@ fn reap_all(plan: &Plan, state: &State<'_>, command: Pid) {
         } else if status.continued() {
             Report::Continued.send(state.report);
         } else {
-            end_all(plan, state);
+            end_all(state);
             Report::Ended(status.as_raw()).send(state.report);
             // In a pid namespace of its own the kernel now kills all that is
             // left, and the launcher waits until it has.
@@ -184,27 +189,17 @@ fn reap_all(plan: &Plan, state: &State<'_>, command: Pid) {
     }
 }
 
-/// Without a pid namespace: kills all that the command left, those that the
-/// killing orphans too, until there is no child.
-fn end_all(plan: &Plan, state: &State<'_>) {
-    if plan.own_pids {
-        return;
+/// Without a pid namespace: kills all that the command left. With one, the kernel
+/// does so when process 1 ends.
+fn end_all(state: &State<'_>) {
+    if let Some(children) = &state.children {
+        children.end_all(None);
     }
-    let mut buffer = [0; 4096];
-    loop {
-        // Numbers, a space behind each; the children of children come to be ours.
-        let read = state.children.as_ref().and_then(|list| pread(list, &mut buffer, 0).ok()).unwrap_or(0);
-        // A number that the buffer's end cuts would be another process's.
-        let whole = buffer[..read].iter().rposition(|b| *b == b' ').unwrap_or(0);
-        for number in buffer[..whole].split(|b| *b == b' ') {
-            let pid = core::str::from_utf8(number).ok().and_then(|n| n.parse().ok()).and_then(Pid::from_raw);
-            if let Some(pid) = pid {
-                let _ = sys::kill(pid, libc::SIGKILL);
-            }
-        }
-        match wait(WaitOptions::empty()) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(_) => return,
-        }
-    }
+}
+
+/// The launch failed in process 1, which has the command below it.
+fn give_up(state: &State<'_>, errno: Errno) -> ! {
+    end_all(state);
+    Report::Fork(errno).send(state.report);
+    sys::exit_now(FAILED.into())
 }

@@ -20,7 +20,7 @@ use crate::plan::Plan;
 use crate::record::Record;
 use crate::report::Report;
 use crate::supervise::{Stage, Supervisor, Told};
-use crate::sys::{self, Arguments, Cloned, SignalFd, SignalSet, Words};
+use crate::sys::{self, Arguments, Cloned, Flag, SignalFd, SignalSet, Words};
 
 /// Where a launch failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub enum Failure {
     Outside(usize, Errno),
     /// Making process 1 and its namespaces.
     Namespaces(Errno),
+    /// The command's process was ended by this signal before it was the command.
+    KilledBefore(i32),
     /// Process 1 ended without a word, by this signal if by one.
     Killed(Option<i32>),
     /// Connecting the network.
@@ -85,9 +87,9 @@ pub fn run(plan: &Plan, arguments: &Arguments, record: Option<&Record>) -> Resul
     let every = SignalSet::all();
     let blocked = every.set_blocked().map_err(Failure::Prepare)?;
     let signals = SignalFd::new(&every).map_err(Failure::Prepare)?;
+    let executing = Flag::new().map_err(Failure::Prepare)?;
     let prepared = Prepared {
         plan,
-        arguments,
         argv: words(plan.command.argv.iter().cloned()),
         envp: words(plan.command.env.iter().map(|(name, value)| {
             let mut both = name.clone();
@@ -96,6 +98,7 @@ pub fn run(plan: &Plan, arguments: &Arguments, record: Option<&Record>) -> Resul
             both
         })),
         blocked,
+        executing: &executing,
         sigchld_ignored,
     };
     let go = if plan.pasta { Some(pipe_with(PipeFlags::CLOEXEC).map_err(Failure::Prepare)?) } else { None };
@@ -104,14 +107,18 @@ pub fn run(plan: &Plan, arguments: &Arguments, record: Option<&Record>) -> Resul
             // Process 1 notices the launcher's death by this end being gone.
             drop((reports, listener, signals));
             let go = go.map(|(read, _)| read);
-            process_one(&prepared, report.as_fd(), go.as_ref().map(AsFd::as_fd), greeter)
+            process_one(&prepared, state, go, greeter)
         }
         Cloned::Parent(child) => {
+            let children = state.children.take();
+            drop(state);
             drop((report, greeter));
             let reports = Some(reports);
             let go = go.map(|(_, write)| write);
             let (told, stage) = (Told::default(), Stage::Running);
-            Supervisor { plan, child, signals, reports, listener, go, record, began, told, stage, pasta: None }.run()
+            let (executing, pasta) = (&executing, None);
+            Supervisor { plan, child, signals, reports, listener, go, record, began, executing, children, told, stage, pasta }
+                .run()
         }
     }
 }

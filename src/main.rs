@@ -8,7 +8,6 @@
 #![cfg_attr(test, allow(dead_code))]
 
 use std::ffi::{OsStr, OsString};
-use std::io::Read;
 use std::path::Path;
 
 mod apply;
@@ -23,6 +22,7 @@ mod greeting;
 mod host;
 mod init;
 mod launch;
+mod orphans;
 mod pasta;
 mod plan;
 mod policy;
@@ -106,11 +106,18 @@ fn print(text: &str) -> Result<u8, Error> {
 
 /// What `--args FILE` holds.
 fn read_flags(file: &OsStr) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let read = if file == "-" {
-        std::io::stdin().read_to_end(&mut bytes)
-    } else {
-        std::fs::File::open(Path::new(file)).and_then(|mut file| file.read_to_end(&mut bytes))
-    };
-    read.map(|_| bytes).map_err(|error| error.to_string())
+    if file != "-" {
+        return std::fs::read(Path::new(file)).map_err(|error| error.to_string());
+    }
+    // Not std's stdin, which takes a closed one for an empty one.
+    let stdin = sys::inherited(0).ok_or("standard input is closed")?;
+    let (mut bytes, mut part) = (Vec::new(), [0; 4096]);
+    loop {
+        match rustix::io::read(stdin, &mut part) {
+            Ok(0) => return Ok(bytes),
+            Ok(read) => bytes.extend_from_slice(&part[..read]),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.to_string()),
+        }
+    }
 }

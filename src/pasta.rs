@@ -2,8 +2,9 @@
 //! translates between it and ordinary sockets of the caller's.
 
 use std::io::{ErrorKind, Read};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use rustix::io::Errno;
 use rustix::process::Pid;
@@ -19,15 +20,28 @@ pub enum Pasta {
     Start(Errno),
     /// It ended before the network stood; it has said why.
     Ended,
+    /// This signal came before the network stood.
+    Interrupted(i32),
 }
 
 /// pasta while the jail runs; it ends with this.
-pub(crate) struct Running(Child);
+pub(crate) struct Running {
+    process: Child,
+    /// Where it writes once the network stands; None from then on.
+    says: Option<ChildStdout>,
+}
+
+impl Running {
+    /// Its process.
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.process)
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
@@ -50,22 +64,34 @@ const ARGUMENTS: [&str; 14] = [
     "/dev/stdout",
 ];
 
-/// Connects the network namespace of `pid`, and returns once it stands.
-pub(crate) fn connect(pid: Pid) -> Result<Running, Pasta> {
+/// Has pasta connect the network namespace of `pid`; `root`: as root, which it
+/// would give up otherwise, and with it the right to enter.
+pub(crate) fn start(pid: Pid, root: bool) -> Result<Running, Pasta> {
     let mut command = Command::new("pasta");
-    command.args(ARGUMENTS).arg(pid.to_string()).stdin(Stdio::null()).stdout(Stdio::piped());
+    command.args(ARGUMENTS).args(if root { &["--runas", "0:0"][..] } else { &[] });
+    command.arg(pid.to_string()).stdin(Stdio::null()).stdout(Stdio::piped());
     // What is typed at the terminal is for the jail's command.
     command.process_group(0);
     // It keeps the network namespace alive, and so would not notice.
     sys::end_with_us(&mut command);
-    let mut running = match command.spawn() {
-        Ok(child) => Running(child),
-        Err(error) if error.kind() == ErrorKind::NotFound => return Err(Pasta::Missing),
-        Err(error) => return Err(Pasta::Start(Errno::from_io_error(&error).unwrap_or(Errno::IO))),
-    };
-    // It writes its number once the network stands.
-    match running.0.stdout.take().map(|mut out| out.read(&mut [0; 32])) {
-        Some(Ok(read)) if read > 0 => Ok(running),
-        Some(Ok(_) | Err(_)) | None => Err(Pasta::Ended),
+    match command.spawn() {
+        Ok(mut process) => Ok(Running { says: process.stdout.take(), process }),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(Pasta::Missing),
+        Err(error) => Err(Pasta::Start(Errno::from_io_error(&error).unwrap_or(Errno::IO))),
+    }
+}
+
+impl Running {
+    /// What can be read once `connected` has an answer.
+    pub(crate) fn says(&self) -> Option<BorrowedFd<'_>> {
+        self.says.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Takes its word that the network stands: it then writes its number.
+    pub(crate) fn connected(&mut self) -> Result<(), Pasta> {
+        match self.says.take().map(|mut says| says.read(&mut [0; 32])) {
+            Some(Ok(read)) if read > 0 => Ok(()),
+            Some(Ok(_) | Err(_)) | None => Err(Pasta::Ended),
+        }
     }
 }

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use crate::caps;
 use crate::error::{Asked, Error, Layer};
 use crate::host::{Fact, Host, Opened};
-use crate::policy::{Access, Anchor, Ban, Env, Init, Net, Policy, Setting, What, glob_matches};
+use crate::policy::{Access, Anchor, Ban, ENV_PASSED, Env, Init, Net, Policy, Setting, What, glob_matches};
 use crate::rlimits::Limit;
 use crate::text::shown;
 use crate::view::{Backing, Found, View};
@@ -41,6 +41,11 @@ pub struct Ids {
 /// new root; none of them holds a symbolic link, and none may when it is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
+    /// Read all of what is no regular file into memory, before there is a jail that
+    /// would have to wait for it.
+    Gather { fd: i32 },
+    /// Make the ruleset that `KeepSignals` puts on.
+    Ruleset,
     /// Give up the supplementary groups, which only a privileged caller may.
     DropGroups,
     /// Be killed when the launcher dies, however it dies.
@@ -48,6 +53,10 @@ pub enum Op {
     /// Without a process table of its own: be told when the launcher dies, and
     /// take over every process that the command leaves.
     AdoptOrphans,
+    /// The same, in case process 1 is killed.
+    AdoptFromOutside,
+    /// The command's process: be killed when process 1 dies.
+    DieWithInit,
     /// Number the caller's ids inside.
     MapIds { inside: Ids, outside: Ids },
     /// Leave the caller's session keyring.
@@ -90,6 +99,8 @@ pub enum Op {
     EnterRoot,
     /// Go on in a second user namespace, to which all mounts are locked.
     LockMounts { namespaces: i32, ids: Ids },
+    /// Let no user namespace be made any more.
+    NoUserNamespaces,
     /// Wait until the launcher has had the network connected by pasta(1).
     AwaitNetwork,
     /// Tell the launcher which namespaces these are.
@@ -112,6 +123,8 @@ pub enum Op {
     Rlimit { limit: Limit },
     /// Close what was inherited from descriptor 3 up.
     CloseDescriptors { keep: Vec<i32> },
+    /// Send no signal out of the jail.
+    KeepSignals,
     /// Refuse the system calls that type into a terminal.
     FilterTerminal,
 }
@@ -199,12 +212,26 @@ const DEVICE_LINKS: [(&str, &str); 5] = [
 /// namespace.
 const PROC_HIDDEN: [&str; 1] = ["keys"];
 /// Hidden where the caller is the host's root, whose files these are.
-const PROC_HIDDEN_ROOT: [&str; 10] =
-    ["kcore", "kmsg", "sysrq-trigger", "key-users", "timer_list", "latency_stats", "sched_debug", "mtrr", "acpi", "scsi"];
+const PROC_HIDDEN_ROOT: [&str; 16] = [
+    "kcore",
+    "kmsg",
+    "sysrq-trigger",
+    "key-users",
+    "timer_list",
+    "latency_stats",
+    "sched_debug",
+    "mtrr",
+    "acpi",
+    "scsi",
+    "slabinfo",
+    "vmallocinfo",
+    "pagetypeinfo",
+    "kpagecount",
+    "kpageflags",
+    "kpagecgroup",
+];
 /// Read-only where the caller is the host's root.
-const PROC_READ_ONLY_ROOT: [&str; 4] = ["sys", "bus", "fs", "irq"];
-const ENV_PASSED: [&str; 11] =
-    ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "COLORTERM", "NO_COLOR", "LANG", "LC_*", "TZ"];
+const PROC_READ_ONLY_ROOT: [&str; 5] = ["sys", "bus", "fs", "irq", "pressure"];
 
 /// Computes the plan.
 ///
@@ -218,12 +245,21 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
             "chmod ug-s it: jail needs no privilege",
         ));
     }
-    let outside = Ids { uid: host.uid, gid: host.gid };
-    let ids = ids(policy, outside);
-    let keep = policy.caps | if policy.as_root.is_some() { caps::JAILED_ROOT } else { 0 };
+    let caller = Ids { uid: host.uid, gid: host.gid };
+    let ids = ids(policy, caller);
+    let named = policy.caps.iter().fold(0, |set, (number, _)| set | caps::only(*number));
+    let keep = named | if policy.as_root.is_some() { caps::JAILED_ROOT } else { 0 };
     let lock = keep & caps::only(caps::SYS_ADMIN) != 0;
     let (namespaces, later) = namespaces(policy, lock);
 
+    if let Some(fd) = (0..3).find(|fd| host.leads_elsewhere(*fd)) {
+        return Err(files_error(
+            None,
+            format!("pass descriptor {fd}"),
+            "it is a directory, from which all of the host's files can be reached",
+            format!("redirect it, e.g. {fd}</dev/null in a shell"),
+        ));
+    }
     let mut builder = Builder::new(policy, host)?;
     builder.place(wanted(policy, host)?)?;
     if let Some(second) = builder.steps.iter().filter(|step| shows_host_root(&step.op)).nth(1) {
@@ -235,7 +271,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         ));
     }
     builder.seal();
-    builder.mask_proc(policy, host)?;
+    builder.mask_proc(host)?;
     builder.hide(&policy.hidden)?;
     builder.noexec(&policy.noexec)?;
 
@@ -243,7 +279,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     let own_pids = policy.pid.value != Anchor::Host;
     let mut inside = vec![default(if own_pids { Op::DieWithLauncher } else { Op::AdoptOrphans })];
     inside.push(Step {
-        op: Op::MapIds { inside: ids, outside },
+        op: Op::MapIds { inside: ids, outside: caller },
         asked: policy.as_root.clone().or_else(|| [&policy.uid, &policy.gid].into_iter().flatten().find_map(|s| s.asked.clone())),
     });
     inside.push(default(Op::NewKeyring));
@@ -255,11 +291,17 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         inside.append(&mut own);
     }
     inside.append(&mut builder.steps);
+    // In a namespace of its own the command could move what hides and protects.
+    let mut no_more = (policy.nested.is_none()).then(|| default(Op::NoUserNamespaces));
+    if !lock {
+        inside.extend(no_more.take());
+    }
     inside.push(default(Op::EnterRoot));
     if lock {
-        let asked = policy.caps_asked.iter().find(|a| a.text().to_ascii_lowercase().ends_with("sys_admin")).cloned();
+        let asked = policy.caps.iter().find(|(number, _)| *number == caps::SYS_ADMIN).map(|(_, asked)| asked.clone());
         inside.push(Step { op: Op::LockMounts { namespaces: later, ids }, asked });
         inside.append(&mut own);
+        inside.extend(no_more);
     }
     if policy.net.value == Net::Pasta {
         // While process 1 can still be looked into: pasta opens its namespaces.
@@ -278,26 +320,45 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     if let Some(asked) = &policy.new_session {
         last.push(Step { op: Op::NewSession, asked: Some(asked.clone()) });
     }
-    last.push(Step {
-        op: Op::Capabilities { keep },
-        asked: policy.as_root.clone().or_else(|| policy.caps_asked.first().cloned()),
-    });
+    last.push(Step { op: Op::Capabilities { keep }, asked: policy.as_root.clone().or_else(|| first(&policy.caps)) });
     last.push(builder.chdir(policy)?);
-    for (limit, asked) in &policy.rlimits {
+    let mut limits: Vec<&(Limit, Asked)> = policy.rlimits.iter().collect();
+    limits.sort_by_key(|(limit, _)| limit.name());
+    for (limit, asked) in limits {
         last.push(Step { op: Op::Rlimit { limit: *limit }, asked: Some(asked.clone()) });
     }
-    last.push(Step {
-        op: Op::CloseDescriptors { keep: kept_descriptors(policy, host)? },
-        asked: policy.fds.first().map(|(_, a)| a.clone()),
-    });
+    last.push(Step { op: Op::CloseDescriptors { keep: kept_descriptors(policy, host)? }, asked: first(&policy.fds) });
+    // Without a process table of its own the host's processes are there to be
+    // signalled.
+    let keep_signals = host.scopes_signals && own_pids;
+    if keep_signals {
+        last.insert(0, default(Op::KeepSignals));
+    }
     // Last, so that it need allow nothing that only the launch does.
     last.push(default(Op::FilterTerminal));
 
+    let mut outside: Vec<Step> = Vec::new();
+    for entry in &policy.entries {
+        if let What::File { fd } = entry.what {
+            outside.push(Step { op: Op::Gather { fd }, asked: Some(entry.asked.clone()) });
+        }
+    }
+    outside.sort_by_key(|step| if let Op::Gather { fd } = step.op { fd } else { 0 });
+    if host.can_drop_groups {
+        outside.push(default(Op::DropGroups));
+    }
+    if keep_signals {
+        outside.push(default(Op::Ruleset));
+    }
+    if !own_pids {
+        outside.push(default(Op::AdoptFromOutside));
+        last.insert(0, default(Op::DieWithInit));
+    }
     let env = environment(policy, host)?;
     let candidates = candidates(&policy.command[0], &env)?;
     Ok(Plan {
         namespaces,
-        outside: if host.has_groups && host.uid == 0 { vec![default(Op::DropGroups)] } else { Vec::new() },
+        outside,
         inside,
         last,
         init: policy.init.value,
@@ -310,6 +371,11 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
             .map(|timeout| TimeLimit { timeout: timeout.value, grace: policy.grace.as_ref().map_or(GRACE, |grace| grace.value) }),
         command: Command { argv: policy.command.clone(), candidates, env },
     })
+}
+
+/// The flag with the smallest number, whichever was typed first.
+fn first<N: Ord + Copy>(asked: &[(N, Asked)]) -> Option<Asked> {
+    asked.iter().min_by_key(|(number, _)| *number).map(|(_, asked)| asked.clone())
 }
 
 fn ids(policy: &Policy, caller: Ids) -> Ids {
@@ -398,13 +464,9 @@ fn taken(wanted: &Wanted, at: &Path, other: Option<&Asked>) -> Error {
 
 /// The caller's directory is not known, and a path needs it.
 fn absolute(host: &Host, path: &Path, asked: Option<&Asked>) -> Result<PathBuf, Error> {
-    host.absolute(path).map_err(|_| {
-        files_error(
-            asked,
-            format!("resolve {}", shown(path)),
-            "the current directory is gone or may not be named",
-            "name the path from / on",
-        )
+    host.absolute(path).map_err(|errno| {
+        let problem = format!("the current directory is gone or may not be named: {errno}");
+        files_error(asked, format!("resolve {}", shown(path)), problem, "name the path from / on")
     })
 }
 
@@ -419,6 +481,9 @@ fn source(host: &Host, path: &Path, may_miss: bool, asked: Option<&Asked>) -> Re
             format!("find the source {}", shown(&path)),
             errno.to_string(),
             match errno {
+                Errno::NOENT | Errno::NOTDIR if asked.is_some_and(|asked| asked.text().starts_with("--root")) => {
+                    "create it first"
+                }
                 Errno::NOENT | Errno::NOTDIR => "create it first, or use the -try form of the flag",
                 Errno::LOOP => "the links go round in a circle: name the place itself",
                 Errno::NAMETOOLONG => "name it by a shorter path",
@@ -426,6 +491,12 @@ fn source(host: &Host, path: &Path, may_miss: bool, asked: Option<&Asked>) -> Re
             },
         )),
     }
+}
+
+/// A part of the host's system that cannot be looked at: without it the view would
+/// not be what it is to be.
+fn unseen(path: &Path, errno: Errno) -> Error {
+    files_error(None, format!("look at {}", shown(path)), errno.to_string(), "see whether ls -ld shows it")
 }
 
 /// Every destination, those of the defaults among them.
@@ -463,7 +534,12 @@ fn wanted(policy: &Policy, host: &Host) -> Result<Vec<Wanted>, Error> {
             }
             What::File { fd } => Put::File { fd: *fd },
         };
-        all.push(Wanted { put, dest: absolute(host, &entry.dest, asked)?, asked: asked.cloned() });
+        let mut dest = absolute(host, &entry.dest, asked)?;
+        if matches!(&entry.what, What::Bind { source, .. } | What::Device { source } if *source == entry.dest) {
+            // The same place, and so the host's `..`.
+            dest = host.without_dotdot(&dest).unwrap_or(dest);
+        }
+        all.push(Wanted { put, dest, asked: asked.cloned() });
     }
     all.sort_by(|a, b| a.dest.cmp(&b.dest));
     for pair in all.windows(2) {
@@ -490,17 +566,22 @@ fn wanted(policy: &Policy, host: &Host) -> Result<Vec<Wanted>, Error> {
                 Fact::Link(target) if path.parent() == Some(Path::new("/")) => {
                     default(Put::Symlink { target: target.into_os_string() }, path, None);
                 }
-                Fact::Dir | Fact::Link(_) => {
-                    if let Ok(source) = host.canonical(path) {
-                        default(Put::Bind { source, access: Access::ReadOnly }, path, None);
-                    }
-                }
-                Fact::Missing | Fact::Denied(_) | Fact::File | Fact::Device => {}
+                Fact::Dir | Fact::Link(_) => match host.canonical(path) {
+                    Ok(source) => default(Put::Bind { source, access: Access::ReadOnly }, path, None),
+                    // A link that leads nowhere shows nothing.
+                    Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                    Err(errno) => return Err(unseen(path, errno)),
+                },
+                Fact::Denied(errno) => return Err(unseen(path, errno)),
+                Fact::Missing | Fact::File | Fact::Device => {}
             }
         }
         // Where /etc/resolv.conf is a link into /run, names would not resolve.
         let resolv = Path::new("/etc/resolv.conf");
-        if policy.net.value != Net::None && !typed.contains(Path::new("/etc")) && policy.run.value != Anchor::Host {
+        let own_etc = policy.entries.iter().any(|entry| {
+            entry.dest == Path::new("/etc") && !matches!(&entry.what, What::Bind { source, .. } if *source == entry.dest)
+        });
+        if policy.net.value != Net::None && !own_etc && policy.run.value != Anchor::Host {
             if let (Fact::Link(_), Ok(source)) = (host.look(resolv), host.canonical(resolv)) {
                 if !source.starts_with("/etc") && !source.starts_with("/usr") {
                     default(Put::Bind { source, access: Access::ReadOnly }, resolv, None);
@@ -529,7 +610,9 @@ fn wanted(policy: &Policy, host: &Host) -> Result<Vec<Wanted>, Error> {
     }
     if policy.home.value == Anchor::Private {
         let asked = policy.home.asked.as_ref();
-        match home(policy, host) {
+        match home(host) {
+            // What a flag shows there is not covered by a default.
+            Ok(home) if asked.is_none() && shown_by_flag(policy, host, &home) => {}
             Ok(home) => default(memory(0o700), &home, asked),
             Err(problem) => {
                 if asked.is_some() {
@@ -554,15 +637,24 @@ fn anchor(value: Anchor, own: impl FnOnce() -> Put, host: impl FnOnce() -> Put) 
     }
 }
 
+/// Does a flag show the host's file or directory `path`, or one above it?
+fn shown_by_flag(policy: &Policy, host: &Host, path: &Path) -> bool {
+    let binds = policy.entries.iter().filter(|entry| matches!(entry.what, What::Bind { .. }));
+    let above = |dest: &Path| host.absolute(dest).is_ok_and(|dest| path.starts_with(dest));
+    binds.into_iter().any(|entry| above(&entry.dest))
+        || policy.tmp.value == Anchor::Host && path.starts_with("/tmp")
+        || policy.run.value == Anchor::Host && path.starts_with("/run")
+}
+
 /// The caller's home, where an empty one would hide nothing else.
-fn home(policy: &Policy, host: &Host) -> Result<PathBuf, &'static str> {
+fn home(host: &Host) -> Result<PathBuf, &'static str> {
     let home = PathBuf::from(host.var(OsStr::new("HOME")).ok_or("HOME is not set")?);
     if !home.is_absolute() || home.components().any(|c| c.as_os_str() == "..") {
         return Err("HOME is not a path from / on");
     }
     let home: PathBuf = home.components().collect();
     let anchors = ["/proc", "/dev", "/tmp", "/run"].map(Path::new);
-    let system = policy.root.is_none() && SYSTEM.iter().any(|dir| home.starts_with(dir));
+    let system = SYSTEM.iter().any(|dir| home.starts_with(dir));
     if home == Path::new("/")
         || system
         || anchors.contains(&home.as_path())
@@ -582,6 +674,8 @@ struct Builder<'a> {
     sealed: Vec<CString>,
     /// Destinations that flags asked for.
     typed: Vec<(PathBuf, Asked)>,
+    /// What flags hide.
+    hidden: Vec<(PathBuf, Asked)>,
 }
 
 impl<'a> Builder<'a> {
@@ -605,7 +699,14 @@ impl<'a> Builder<'a> {
             }
         };
         let sealed = if policy.root.is_none() { vec![c"/".to_owned()] } else { Vec::new() };
-        Ok(Self { host, view: View::new(host, backing), steps: vec![Step { op, asked }], sealed, typed: Vec::new() })
+        Ok(Self {
+            host,
+            view: View::new(host, backing),
+            steps: vec![Step { op, asked }],
+            sealed,
+            typed: Vec::new(),
+            hidden: Vec::new(),
+        })
     }
 
     /// Puts everything at its place, parents first. The order in which the flags
@@ -632,6 +733,12 @@ impl<'a> Builder<'a> {
                 }
                 let mut steps = Vec::new();
                 placed.insert(wanted.dest.clone());
+                // Each its own, for another destination may come to lie between.
+                for dir in self.missing_parents(&found) {
+                    let mut step = Vec::new();
+                    self.dir(&dir, 0o755, wanted.asked.as_ref(), &mut step)?;
+                    groups.push((dir.clone(), dir, step, None));
+                }
                 if let Some(at) = self.put(&wanted, found, &mut steps)? {
                     groups.push((wanted.dest, at, steps, wanted.asked));
                 }
@@ -642,7 +749,7 @@ impl<'a> Builder<'a> {
         for (dest, at, _, asked) in &groups {
             let settled = match self.view.resolve(dest) {
                 Found::There(now, _) => now == *at,
-                Found::Missing(_) | Found::Makeable(_) | Found::Nowhere(_) => false,
+                Found::Missing(_) | Found::Makeable(_) | Found::Denied(_) | Found::Nowhere(_) => false,
             };
             // A link that was made leads elsewhere than to its own place.
             if !settled && self.view.is_mount(at) {
@@ -663,7 +770,15 @@ impl<'a> Builder<'a> {
 
     fn refuse_dest(&self, wanted: &Wanted, found: &Found) -> Result<(), Error> {
         let problem = match found {
+            // Where the caller may not go, the command cannot either.
+            Found::Denied(Errno::ACCESS) if wanted.asked.is_none() => return Ok(()),
+            Found::Denied(errno) => {
+                let doing = format!("look at {} inside", shown(&wanted.dest));
+                let remedy = "the caller must be allowed to search every directory above it";
+                return Err(files_error(wanted.asked.as_ref(), doing, errno.to_string(), remedy));
+            }
             Found::Nowhere(why) => *why,
+            Found::Missing(_) if wanted.put.needs(self.host).is_none() => "it would have to be made there",
             Found::Missing(_) => "nothing is there to mount on",
             Found::There(..) | Found::Makeable(_) => return Ok(()),
         };
@@ -673,10 +788,13 @@ impl<'a> Builder<'a> {
         }
         let remedy = match found {
             Found::Missing(at) => match self.view.backing(at) {
+                Backing::Host(_) if wanted.put.needs(self.host).is_none() => {
+                    "jail makes nothing in a host's tree: make it there yourself, or name a place in a --tmpfs".into()
+                }
                 Backing::Host(path) => format!("create {} on the host first: jail makes nothing in a host's tree", shown(&path)),
                 Backing::Memory => "choose another destination".into(),
             },
-            Found::There(..) | Found::Makeable(_) | Found::Nowhere(_) => "choose another destination".into(),
+            Found::There(..) | Found::Makeable(_) | Found::Denied(_) | Found::Nowhere(_) => "choose another destination".into(),
         };
         Err(files_error(wanted.asked.as_ref(), format!("place {} inside", shown(&wanted.dest)), problem, remedy))
     }
@@ -709,16 +827,16 @@ impl<'a> Builder<'a> {
                     return Ok(None);
                 }
                 if !fits {
-                    let problem = format!(
-                        "the source is {}, the destination is not",
-                        if *need == Fact::Dir { "a directory" } else { "a file" }
-                    );
+                    let problem = if *need == Fact::Dir {
+                        "a directory is put there, and it is none"
+                    } else {
+                        "a file is put there, and it is a directory"
+                    };
                     return Err(files_error(asked, doing(), problem, "name a destination of the same kind"));
                 }
                 at.clone()
             }
             (Found::Makeable(at), _) => {
-                self.parents(at, asked, steps)?;
                 match need {
                     Some(Fact::Dir) => self.dir(at, 0o755, asked, steps)?,
                     Some(_) => {
@@ -729,7 +847,7 @@ impl<'a> Builder<'a> {
                 }
                 at.clone()
             }
-            (Found::Missing(_) | Found::Nowhere(_), _) => {
+            (Found::Missing(_) | Found::Denied(_) | Found::Nowhere(_), _) => {
                 self.refuse_dest(wanted, &found)?;
                 return Ok(None);
             }
@@ -797,19 +915,14 @@ impl<'a> Builder<'a> {
         Ok(Some(at))
     }
 
-    /// Makes the directories above `at` that are not there.
-    fn parents(&mut self, at: &Path, asked: Option<&Asked>, steps: &mut Vec<Step>) -> Result<(), Error> {
-        let mut missing: Vec<PathBuf> = Vec::new();
-        for parent in at.ancestors().skip(1) {
-            if matches!(self.view.resolve(parent), Found::There(..)) {
-                break;
-            }
-            missing.push(parent.to_owned());
-        }
-        for parent in missing.iter().rev() {
-            self.dir(parent, 0o755, asked, steps)?;
-        }
-        Ok(())
+    /// The directories that must be made above what can be made, parents first.
+    fn missing_parents(&self, found: &Found) -> Vec<PathBuf> {
+        let Found::Makeable(at) = found else { return Vec::new() };
+        let above = at.ancestors().skip(1);
+        let mut missing: Vec<PathBuf> =
+            above.take_while(|dir| !matches!(self.view.resolve(dir), Found::There(..))).map(Path::to_owned).collect();
+        missing.reverse();
+        missing
     }
 
     fn dir(&mut self, at: &Path, mode: u32, asked: Option<&Asked>, steps: &mut Vec<Step>) -> Result<(), Error> {
@@ -850,29 +963,25 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Takes out of /proc what no namespace does.
-    fn mask_proc(&mut self, policy: &Policy, host: &Host) -> Result<(), Error> {
-        if self.view.backing(Path::new("/proc")) != Backing::Host("/proc".into()) {
-            return Ok(());
-        }
+    /// Takes out of /proc what no namespace does, wherever one is shown.
+    fn mask_proc(&mut self, host: &Host) -> Result<(), Error> {
         let root = host.uid == 0;
-        let names = PROC_HIDDEN.iter().chain(if root { &PROC_HIDDEN_ROOT[..] } else { &[] });
-        for path in names.map(|name| Path::new("/proc").join(name)) {
+        let hidden = PROC_HIDDEN.iter().chain(if root { &PROC_HIDDEN_ROOT[..] } else { &[] });
+        let read_only = PROC_READ_ONLY_ROOT.iter().filter(|_| root);
+        let masks = hidden.map(|name| (name, true)).chain(read_only.map(|name| (name, false)));
+        for (path, hide) in masks.map(|(name, hide)| (Path::new("/proc").join(name), hide)) {
             let fact = host.look(&path);
             if fact == Fact::Missing {
                 continue;
             }
-            let dir = fact == Fact::Dir;
-            self.steps.push(Step { op: Op::Hide { dest: c_string(path.as_os_str())?, dir }, asked: None });
-        }
-        for path in PROC_READ_ONLY_ROOT
-            .iter()
-            .filter(|_| root && policy.pid.value != Anchor::Host)
-            .map(|name| Path::new("/proc").join(name))
-        {
-            if host.look(&path) == Fact::Dir {
-                let op =
-                    Op::Restrict { dest: c_string(path.as_os_str())?, mounted: false, access: Access::ReadOnly, noexec: true };
+            for at in self.view.places_of(&path) {
+                let dest = c_string(at.as_os_str())?;
+                let dir = fact == Fact::Dir;
+                let op = if hide {
+                    Op::Hide { dest, dir }
+                } else {
+                    Op::Restrict { dest, mounted: false, access: Access::ReadOnly, noexec: true }
+                };
                 self.steps.push(Step { op, asked: None });
             }
         }
@@ -883,6 +992,12 @@ impl<'a> Builder<'a> {
     fn banned(&self, ban: &Ban) -> Result<Option<(PathBuf, Fact)>, Error> {
         let path = absolute(self.host, &ban.path, Some(&ban.asked))?;
         match self.view.resolve(&path) {
+            Found::There(at, _) if self.is_process(&at) => Err(files_error(
+                Some(&ban.asked),
+                format!("find {} inside", shown(&path)),
+                "it names a process, and those inside are others",
+                "name a file of /proc that is none of a process's",
+            )),
             Found::There(at, fact) => Ok(Some((at, fact))),
             Found::Missing(_) | Found::Makeable(_) if ban.may_miss => Ok(None),
             Found::Missing(at) | Found::Makeable(at) => Err(files_error(
@@ -891,51 +1006,94 @@ impl<'a> Builder<'a> {
                 format!("nothing is visible at {}", shown(&at)),
                 "name what another flag or a default shows, or leave the flag out",
             )),
+            Found::Denied(errno) => Err(files_error(
+                Some(&ban.asked),
+                format!("find {} inside", shown(&path)),
+                errno.to_string(),
+                "the caller must be allowed to search every directory above it",
+            )),
             Found::Nowhere(why) => {
                 Err(files_error(Some(&ban.asked), format!("find {} inside", shown(&path)), why, "name the place itself"))
             }
         }
     }
 
-    fn hide(&mut self, bans: &[Ban]) -> Result<(), Error> {
-        let mut hidden: Vec<PathBuf> = Vec::new();
+    /// Does `at` name a process in a /proc?
+    fn is_process(&self, at: &Path) -> bool {
+        let Backing::Host(shown) = self.view.backing(at) else { return false };
+        let Ok(below) = shown.strip_prefix("/proc") else { return false };
+        below.components().next().is_some_and(|name| name.as_os_str().as_bytes().iter().all(u8::is_ascii_digit))
+    }
+
+    /// The bans that apply, parents first; two for one place, or one below what is
+    /// hidden, are an error.
+    fn applicable(&self, bans: &[Ban], doing: &str) -> Result<Vec<(PathBuf, Fact, Asked)>, Error> {
+        let mut all: Vec<(PathBuf, Fact, Asked)> = Vec::new();
         for ban in bans {
-            let Some((at, fact)) = self.banned(ban)? else { continue };
-            let refuse = |problem: String, remedy: &str| {
-                Err(files_error(Some(&ban.asked), format!("hide {}", shown(&at)), problem, remedy))
-            };
+            if let Some((at, fact)) = self.banned(ban)? {
+                all.push((at, fact, ban.asked.clone()));
+            }
+        }
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        for pair in all.windows(2) {
+            if pair[0].0 == pair[1].0 {
+                let problem = format!("{} names it already", pair[0].2.text());
+                return Err(files_error(
+                    Some(&pair[1].2),
+                    format!("{doing} {}", shown(&pair[1].0)),
+                    problem,
+                    "leave out one of the two",
+                ));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Refuses what is not to be found because `at` is hidden, or a directory above.
+    fn not_hidden(&self, at: Option<&Path>, asked: Option<&Asked>, doing: &str) -> Result<(), Error> {
+        let Some(at) = at else { return Ok(()) };
+        match self.hidden.iter().find(|(hidden, _)| at.starts_with(hidden)) {
+            None => Ok(()),
+            Some((_, other)) => {
+                let problem = format!("{} hides it", other.text());
+                Err(files_error(asked, doing.to_owned(), problem, "leave out one of the two"))
+            }
+        }
+    }
+
+    fn hide(&mut self, bans: &[Ban]) -> Result<(), Error> {
+        for (at, fact, asked) in self.applicable(bans, "hide")? {
+            self.not_hidden(at.parent(), Some(&asked), &format!("hide {}", shown(&at)))?;
+            let refuse =
+                |problem: String, remedy: &str| Err(files_error(Some(&asked), format!("hide {}", shown(&at)), problem, remedy));
             if at == Path::new("/") {
                 return refuse("it is the root of the jail".into(), "name something in it");
-            }
-            if hidden.contains(&at) {
-                return refuse("it is hidden already".into(), "leave out one of the two");
             }
             if let Some((_, other)) = self.typed.iter().find(|(path, _)| path.starts_with(&at)) {
                 return refuse(format!("it would hide what {} shows", other.text()), "leave out one of the two");
             }
             let op = Op::Hide { dest: c_string(at.as_os_str())?, dir: fact == Fact::Dir };
-            self.steps.push(Step { op, asked: Some(ban.asked.clone()) });
-            hidden.push(at);
+            self.steps.push(Step { op, asked: Some(asked.clone()) });
+            self.hidden.push((at, asked));
         }
         Ok(())
     }
 
     fn noexec(&mut self, bans: &[Ban]) -> Result<(), Error> {
-        let mut done: Vec<PathBuf> = Vec::new();
-        for ban in bans {
-            let Some((at, _)) = self.banned(ban)? else { continue };
-            if done.contains(&at) {
+        let all = self.applicable(bans, "forbid execution below")?;
+        for (index, (at, _, asked)) in all.iter().enumerate() {
+            self.not_hidden(Some(at), Some(asked), &format!("forbid execution below {}", shown(at)))?;
+            if let Some((_, _, other)) = all[..index].iter().find(|(above, ..)| at.starts_with(above)) {
                 return Err(files_error(
-                    Some(&ban.asked),
-                    format!("forbid execution below {}", shown(&at)),
-                    "given twice",
-                    "give it once",
+                    Some(asked),
+                    format!("forbid execution below {}", shown(at)),
+                    format!("has no effect: {} covers it", other.text()),
+                    "leave it out",
                 ));
             }
-            let mounted = self.view.is_mount(&at);
+            let mounted = self.view.is_mount(at);
             let op = Op::Restrict { dest: c_string(at.as_os_str())?, mounted, access: Access::Writable, noexec: true };
-            self.steps.push(Step { op, asked: Some(ban.asked.clone()) });
-            done.push(at);
+            self.steps.push(Step { op, asked: Some(asked.clone()) });
         }
         Ok(())
     }
@@ -943,19 +1101,43 @@ impl<'a> Builder<'a> {
     /// The directory to start in.
     fn chdir(&self, policy: &Policy) -> Result<Step, Error> {
         let Some(chdir) = &policy.chdir else {
-            let visible = self.host.cwd.as_ref().filter(|cwd| match self.view.resolve(cwd) {
-                Found::There(at, Fact::Dir) => self.view.backing(&at) == Backing::Host((*cwd).clone()),
-                Found::There(..) | Found::Missing(_) | Found::Makeable(_) | Found::Nowhere(_) => false,
-            });
+            let refuse = |errno: Errno| {
+                Err(files_error(
+                    None,
+                    "find the current directory".into(),
+                    errno.to_string(),
+                    "name one that is visible with --chdir",
+                ))
+            };
+            let visible = match &self.host.cwd {
+                Err(Errno::NOENT) => None,
+                Err(errno) => return refuse(*errno),
+                Ok(cwd) => match self.view.resolve(cwd) {
+                    Found::Denied(errno) if errno != Errno::ACCESS => return refuse(errno),
+                    Found::There(at, Fact::Dir)
+                        if self.view.backing(&at) == Backing::Host(cwd.clone())
+                            && !self.hidden.iter().any(|(hidden, _)| at.starts_with(hidden)) =>
+                    {
+                        Some(cwd)
+                    }
+                    Found::There(..) | Found::Missing(_) | Found::Makeable(_) | Found::Denied(_) | Found::Nowhere(_) => None,
+                },
+            };
             let path = visible.map_or(Path::new("/"), PathBuf::as_path);
-            return Ok(Step { op: Op::Chdir { path: c_string(path.as_os_str())? }, asked: None });
+            // Where / cannot be entered, it is the tree's doing.
+            let asked = policy.root.as_ref().filter(|_| path == Path::new("/")).and_then(|root| root.asked.clone());
+            return Ok(Step { op: Op::Chdir { path: c_string(path.as_os_str())? }, asked });
         };
         let asked = chdir.asked.as_ref();
         let path = absolute(self.host, &chdir.value, asked)?;
         let problem = match self.view.resolve(&path) {
-            Found::There(at, Fact::Dir) => return Ok(step(Op::Chdir { path: c_string(at.as_os_str())? }, asked)),
+            Found::There(at, Fact::Dir) => {
+                self.not_hidden(Some(&at), asked, &format!("start in {}", shown(&at)))?;
+                return Ok(step(Op::Chdir { path: c_string(at.as_os_str())? }, asked));
+            }
             Found::There(..) => "not a directory",
             Found::Missing(_) | Found::Makeable(_) => "it is not visible inside",
+            Found::Denied(_) => "the caller may not search every directory above it",
             Found::Nowhere(why) => why,
         };
         Err(files_error(

@@ -151,7 +151,7 @@ fn what_a_tree_lacks_is_left_out_or_refused_when_asked_for() {
     assert!(
         refused.contains("--ro-bind /s /x: place /x inside: nothing is there") && refused.contains("create /t/x on the host")
     );
-    assert!(refused_on(&["/t/"], "--root /t --dir /x true").contains("nothing is there"));
+    assert!(refused_on(&["/t/"], "--root /t --dir /x true").contains("make it there yourself"));
     assert!(has(
         &planned_on(&Host::made_up(&["/t/tmp/"]), "--root /t --dir /tmp/x true").unwrap(),
         "directory /tmp/x (mode 755)"
@@ -183,7 +183,7 @@ fn sources_that_are_missing_or_of_another_kind_are_refused() {
     assert!(refused_on(&[], "--rw /nope true").contains("-try"));
     assert!(lines(&planned("--rw-try /nope true")).iter().all(|l| !l.contains("nope")));
     assert!(refused_on(&[], "--device /etc/passwd true").contains("not a device node"));
-    assert!(refused_on(&["/f"], "--ro-bind /f /usr/lib true").contains("the source is a file, the destination is not"));
+    assert!(refused_on(&["/f"], "--ro-bind /f /usr/lib true").contains("a file is put there, and it is a directory"));
     assert!(refused_on(&[], "--root /etc/passwd true").contains("not a directory"));
     assert!(refused_on(&[], "--file 9 /x true").contains("--file 9 /x: read descriptor 9: it is not open"));
     assert!(refused_on(&[], "--fd 9 true").contains("it is not open"));
@@ -200,7 +200,7 @@ fn bans_apply_to_what_is_visible() {
     assert!(refused_on(&[], "--hide /home/u/proj true").contains("nothing is visible at"));
     assert!(refused_on(&[], "--hide / true").contains("root of the jail"));
     assert!(refused_on(&[], "--rw . --hide . true").contains("it would hide what --rw . shows"));
-    assert!(refused_on(&[], "--hide /etc --hide /etc true").contains("hidden already"));
+    assert!(refused_on(&[], "--hide /etc --hide /etc true").contains("names it already"));
     assert!(lines(&planned("--hide-try /nope true")).iter().all(|l| !l.contains("nope")));
 }
 
@@ -261,12 +261,86 @@ fn an_odd_home_hides_nothing() {
 fn root_as_the_caller_finds_less_in_proc() {
     let mut host = Host::made_up(&[]);
     host.uid = 0;
-    host.has_groups = true;
+    host.can_drop_groups = true;
     let plan = planned_on(&host, "true").unwrap();
     for line in ["hide /proc/kcore", "hide /proc/sysrq-trigger", "read-only no execution below /proc/sys"] {
         assert!(has(&plan, line), "{line}");
     }
-    assert_eq!(plan.outside.len(), 1);
+    assert!(plan.outside.iter().any(|step| step.op == Op::DropGroups));
+}
+
+#[test]
+fn the_hosts_proc_is_masked_wherever_it_is_shown() {
+    for uid in [1000, 0] {
+        let mut host = Host::made_up(&["/t/p/", "/t/proc->p"]);
+        host.uid = uid;
+        for (line, at) in
+            [("--root /t true", "/p"), ("--ro-bind /proc /hp true", "/hp"), ("--rw-bind / /host true", "/host/proc")]
+        {
+            let plan = planned_on(&host, line).unwrap();
+            assert!(has(&plan, &format!("hide {at}/keys")), "{line}: {:#?}", lines(&plan));
+            assert_eq!(has(&plan, &format!("read-only no execution below {at}/sys")), uid == 0, "{line}");
+        }
+    }
+}
+
+#[test]
+fn no_user_namespace_can_be_made_unless_nested() {
+    let line = "no user namespace may be made";
+    let plan = planned("true");
+    assert!(has(&plan, line) && at(&plan, line) < at(&plan, "make it / and let go of the host's"));
+    assert!(!has(&planned("--nested true"), line));
+    let plan = planned("--cap sys_admin true");
+    let lock = lines(&plan).iter().position(|l| l.starts_with("lock the mounts")).unwrap();
+    assert!(lock < at(&plan, line), "of the namespace that the command runs in");
+}
+
+#[test]
+fn what_a_flag_shows_at_home_is_not_covered_by_a_default() {
+    for line in ["--rw /home true", "--rw .. true", "--rw /home/u true"] {
+        let plan = planned(line);
+        assert!(!lines(&plan).iter().any(|l| l.contains("(mode 700)")), "{line}: {:#?}", lines(&plan));
+    }
+    assert!(has(&planned("--rw . true"), "memory /home/u (mode 700)"));
+    assert!(has(&planned("--rw /home --home private true"), "memory /home/u (mode 700)"));
+}
+
+#[test]
+fn a_dotdot_of_the_same_place_is_the_hosts() {
+    let host = Host::made_up(&["/home/u/other/f", "/home/u/proj/l->/usr/lib"]);
+    assert!(has(&planned_on(&host, "--ro ../other true").unwrap(), "read-only /home/u/other"));
+    assert!(has(&planned_on(&host, "--ro . --rw ../other true").unwrap(), "writable /home/u/other"));
+    assert!(has(&planned_on(&host, "--ro l/../bin true").unwrap(), "read-only /usr/bin"));
+}
+
+#[test]
+fn what_lies_in_a_hidden_directory_is_refused_by_name() {
+    let host = Host::made_up(&["/home/u/proj/a/b"]);
+    for line in ["--rw . --hide a --hide a/b true", "--rw . --hide a/b --hide a true"] {
+        let refused = planned_on(&host, line).unwrap_err().to_string();
+        assert!(refused.contains("--hide a/b") && refused.contains("--hide a hides it"), "{refused}");
+    }
+    assert!(planned_on(&host, "--rw . --hide a --noexec a/b true").unwrap_err().to_string().contains("--hide a hides it"));
+    assert!(planned_on(&host, "--rw . --noexec a --noexec a/b true").unwrap_err().to_string().contains("--noexec a covers it"));
+    assert!(refused_on(&["/proc/1234/"], "--hide /proc/1234 true").contains("names a process"));
+    let plan = planned_on(&host, "--rw /home/u --hide /home/u/proj true").unwrap();
+    assert!(has(&plan, "start in /"), "the caller's directory is hidden");
+    assert!(refused_on(&[], "--rw . --hide . --chdir . true").contains("it would hide"));
+    assert!(refused_on(&[], "--rw .. --hide . --chdir . true").contains("--hide . hides it"));
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_not_left_out() {
+    let mut host = Host::made_up(&["/t/run/"]);
+    host.deny("/opt");
+    assert!(planned_on(&host, "true").unwrap_err().to_string().contains("look at /opt"));
+    host.deny("/t/run");
+    assert!(planned_on(&host, "--root /t true").unwrap_err().to_string().contains("look at /run inside"));
+    let mut host = Host::made_up(&[]);
+    host.cwd = Err(Errno::PERM);
+    assert!(planned_on(&host, "true").unwrap_err().to_string().contains("--chdir"));
+    host.cwd = Err(Errno::NOENT);
+    assert!(has(&planned_on(&host, "true").unwrap(), "start in /"));
 }
 
 #[test]

@@ -164,8 +164,8 @@ pub struct Policy {
     pub env: Vec<(Env, Asked)>,
     pub fds: Vec<(i32, Asked)>,
     pub chdir: Option<Setting<PathBuf>>,
-    pub caps: caps::Set,
-    pub caps_asked: Vec<Asked>,
+    pub caps: Vec<(u32, Asked)>,
+    pub nested: Option<Asked>,
     pub timeout: Option<Setting<Duration>>,
     pub grace: Option<Setting<Duration>>,
     pub rlimits: Vec<(Limit, Asked)>,
@@ -216,8 +216,8 @@ impl Policy {
             env: Vec::new(),
             fds: Vec::new(),
             chdir: None,
-            caps: 0,
-            caps_asked: Vec::new(),
+            caps: Vec::new(),
+            nested: None,
             timeout: None,
             grace: None,
             rlimits: Vec::new(),
@@ -266,6 +266,10 @@ pub fn interpret(typed: Typed) -> Result<Request, Error> {
         None => Request::Run(policy),
     })
 }
+
+/// The variables that are passed without asking.
+pub const ENV_PASSED: [&str; 11] =
+    ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "COLORTERM", "NO_COLOR", "LANG", "LC_*", "TZ"];
 
 const SHARED: &[(&str, Anchor)] = &[("private", Anchor::Private), ("host", Anchor::Host)];
 const VIEW: &[(&str, Anchor)] = &[("private", Anchor::Private), ("none", Anchor::None), ("host", Anchor::Host)];
@@ -330,9 +334,10 @@ fn set(policy: &mut Policy, given: &Given) -> Result<(), Error> {
         }
         "chdir" => policy.chdir = Some(Setting { value: path(given, 0)?, asked: Some(asked) }),
         "cap" => {
-            policy.caps |= caps::only(capability(given)?);
-            policy.caps_asked.push(asked);
+            let number = capability(given)?;
+            policy.caps.push((number, asked));
         }
+        "nested" => policy.nested = Some(asked),
         "timeout" => policy.timeout = Some(Setting { value: duration(given)?, asked: Some(asked) }),
         "grace" => policy.grace = Some(Setting { value: duration(given)?, asked: Some(asked) }),
         "rlimit" => {
@@ -562,14 +567,20 @@ fn contradictions(policy: &Policy) -> Result<(), Error> {
             );
         }
     }
-    for (index, asked) in policy.caps_asked.iter().enumerate() {
-        let same = |other: &&Asked| other.text().eq_ignore_ascii_case(asked.text());
-        if policy.caps_asked[..index].iter().any(|other| same(&other)) {
-            return refuse(asked, "given twice", "give it once");
+    for (index, (number, asked)) in policy.caps.iter().enumerate() {
+        if policy.caps[..index].iter().any(|(other, _)| other == number) {
+            return refuse(asked, "the capability is named twice", "name it once");
         }
-        let name = asked.text().rsplit(' ').next().unwrap_or("");
-        if policy.as_root.is_some() && caps::number(name).is_some_and(|n| caps::JAILED_ROOT & caps::only(n) != 0) {
+        if policy.as_root.is_some() && caps::JAILED_ROOT & caps::only(*number) != 0 {
             return refuse(asked, "has no effect: --as-root has it", "leave it out");
+        }
+        if *number == caps::SYS_RESOURCE && policy.nested.is_none() {
+            return refuse(asked, "lets the command allow itself user namespaces again", "add --nested, or leave it out");
+        }
+    }
+    for (env, asked) in &policy.env {
+        if matches!(env, Env::Pass(name) if ENV_PASSED.iter().any(|glob| glob_matches(OsStr::new(glob), name))) {
+            return refuse(asked, "has no effect: the variable is passed anyway", "leave it out");
         }
     }
     let named = |env: &Env| match env {
@@ -655,6 +666,9 @@ mod tests {
             ("--file 7 /a --fd 7 x", "can be read once"),
             ("--env A --env A=1 x", "--env A=...: the variable is named twice"),
             ("--cap kill --as-root x", "has no effect"),
+            ("--cap kill --cap CAP_KILL x", "named twice"),
+            ("--cap sys_resource x", "add --nested"),
+            ("--env HOME x", "has no effect"),
             ("--cap kil x", "did you mean kill?"),
             ("--net nine x", "write one of: none, host, pasta"),
             ("--tmpfs /a,size=0 x", "not a size"),

@@ -107,6 +107,7 @@ fn layers(plan: &Plan) -> Vec<&'static str> {
         ("mounts", done(&Op::EnterRoot)),
         ("capabilities", capabilities),
         ("no_new_privs", done(&Op::NoNewPrivileges)),
+        ("landlock", done(&Op::KeepSignals)),
         ("seccomp", done(&Op::FilterTerminal)),
     ]
     .into_iter()

@@ -12,12 +12,13 @@ use rustix::process::{Pid, WaitOptions, getpid, getsid, waitpid};
 use crate::greeting::{Heard, Listener};
 use crate::init::CARRIER;
 use crate::launch::{Ended, Failure};
-use crate::pasta::{self, Running};
+use crate::orphans::Children;
+use crate::pasta::{self, Pasta, Running};
 use crate::plan::Plan;
 use crate::policy::Init;
 use crate::record::Record;
 use crate::report::{NAMESPACES, Report};
-use crate::sys::{self, Caught, SignalFd};
+use crate::sys::{self, Caught, Flag, SignalFd};
 
 /// All that the launcher knows of a running jail.
 pub(crate) struct Supervisor<'a> {
@@ -35,6 +36,10 @@ pub(crate) struct Supervisor<'a> {
     pub(crate) record: Option<&'a Record>,
     /// When the launch began, by `sys::now`.
     pub(crate) began: u64,
+    /// Set once the command has been executed.
+    pub(crate) executing: &'a Flag,
+    /// What process 1 leaves, where that has no process table of its own.
+    pub(crate) children: Option<Children>,
     pub(crate) told: Told,
     pub(crate) stage: Stage,
     pub(crate) pasta: Option<Running>,
@@ -75,19 +80,20 @@ impl Supervisor<'_> {
     /// Where the launch failed; and where waiting itself did, and then all is
     /// dead, too.
     pub(crate) fn run(mut self) -> Result<Ended, Failure> {
-        match self.wait() {
-            Ok(status) => self.conclude(status),
-            Err(failure) => {
-                self.kill_all();
-                let _ = waitpid(Some(self.child), WaitOptions::empty());
-                Err(failure)
-            }
+        let ended = self.wait();
+        if ended.is_err() {
+            self.kill_all();
+            let _ = waitpid(Some(self.child), WaitOptions::empty());
         }
+        if let Some(children) = &self.children {
+            children.end_all(self.pasta.as_ref().map(Running::pid));
+        }
+        self.conclude(ended?)
     }
 
     fn wait(&mut self) -> Result<ExitStatus, Failure> {
         loop {
-            let [signals, reports, listener] = self.ready().map_err(Failure::Supervise)?;
+            let [signals, reports, listener, pasta] = self.ready().map_err(Failure::Supervise)?;
             // What is told comes before the end that follows it.
             if reports {
                 self.receive()?;
@@ -95,8 +101,12 @@ impl Supervisor<'_> {
             if listener {
                 self.listen()?;
             }
+            if pasta {
+                self.connected()?;
+            }
             if let Some(caught) = if signals { self.signals.read().map_err(Failure::Supervise)? } else { None } {
                 if caught.signal != libc::SIGCHLD {
+                    self.while_connecting(&caught)?;
                     self.pass_on(&caught);
                 } else if let Some(status) = self.child_changed().map_err(Failure::Supervise)? {
                     return Ok(status);
@@ -110,13 +120,14 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Waits until something can be read: which of signals, reports, listener.
-    fn ready(&self) -> Result<[bool; 3], Errno> {
+    /// Waits until something can be read: which of signals, reports, listener, pasta.
+    fn ready(&self) -> Result<[bool; 4], Errno> {
         let signals = self.signals.as_fd();
         let mut fds = [
             PollFd::from_borrowed_fd(signals, PollFlags::IN),
             input(self.reports.as_ref().map(AsFd::as_fd), signals),
             input(self.listener.as_ref().map(AsFd::as_fd), signals),
+            input(self.pasta.as_ref().and_then(Running::says), signals),
         ];
         let limit = self.time_left().map(timespec);
         match poll(&mut fds, limit.as_ref()) {
@@ -153,7 +164,16 @@ impl Supervisor<'_> {
 
     /// Has the network connected, for which process 1 waits.
     fn connect(&mut self) -> Result<(), Failure> {
-        self.pasta = Some(pasta::connect(self.child).map_err(Failure::Pasta)?);
+        let root = rustix::process::geteuid().is_root();
+        self.pasta = Some(pasta::start(self.child, root).map_err(Failure::Pasta)?);
+        Ok(())
+    }
+
+    /// Lets process 1 go on if the network stands.
+    fn connected(&mut self) -> Result<(), Failure> {
+        if let Some(pasta) = &mut self.pasta {
+            pasta.connected().map_err(Failure::Pasta)?;
+        }
         if let Some(go) = self.go.take() {
             // If process 1 is dead by now, its end says more.
             let _ = rustix::io::write(&go, b"\n");
@@ -174,6 +194,16 @@ impl Supervisor<'_> {
                     record.started(self.plan, self.child, self.told.command, &self.told.namespaces);
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Ends the launch by what would end the command, while that has to wait for
+    /// the network and who knows how long.
+    fn while_connecting(&self, caught: &Caught) -> Result<(), Failure> {
+        let ends = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT].contains(&caught.signal);
+        if ends && self.pasta.as_ref().is_some_and(|pasta| pasta.says().is_some()) {
+            return Err(Failure::Pasta(Pasta::Interrupted(caught.signal)));
         }
         Ok(())
     }
@@ -294,6 +324,9 @@ impl Supervisor<'_> {
             return Err(Failure::Inside(failure));
         }
         let of_command = if self.plan.init == Init::None { Some(status) } else { self.told.ended };
+        if let (Some(signal), false, false) = (of_command.unwrap_or(status).signal(), timed_out, self.executing.is_set()) {
+            return Err(Failure::KilledBefore(signal));
+        }
         match (of_command, status.signal()) {
             (Some(status), _) => Ok(Ended { status, timed_out }),
             (None, Some(_)) if timed_out => Ok(Ended { status, timed_out }),

@@ -6,6 +6,7 @@
 use core::ffi::{CStr, c_char, c_int, c_long, c_ulong};
 use core::mem::MaybeUninit;
 use core::ptr;
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::ffi::OsString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
@@ -177,6 +178,14 @@ pub(crate) fn inherited(fd: RawFd) -> Option<BorrowedFd<'static>> {
     // SAFETY: it is open, and an inherited descriptor is owned by nothing in
     // this program, so nothing closes it before exec.
     Some(unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
+/// Has descriptor `fd`, which the caller of the program left open, be `other`.
+pub(crate) fn replace(fd: RawFd, other: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: an inherited descriptor is owned by nothing in this program, which
+    // only borrows it while it works with it.
+    check(c_long::from(unsafe { libc::dup3(other.as_raw_fd(), fd, libc::O_CLOEXEC) }))?;
+    Ok(())
 }
 
 /// Leaves the caller's session keyring for a new, empty one. Keyrings are in no
@@ -438,6 +447,63 @@ pub(crate) fn usage_of_children() -> Usage {
 pub(crate) fn now() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0) + 1
+}
+
+/// One bit that processes share which this one makes.
+pub(crate) struct Flag(ptr::NonNull<AtomicBool>);
+
+impl Flag {
+    /// Not set.
+    pub(crate) fn new() -> Result<Self> {
+        let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping where the kernel chooses touches nothing that is.
+        let page = unsafe { libc::mmap(ptr::null_mut(), size_of::<AtomicBool>(), access, flags, -1, 0) };
+        if page == libc::MAP_FAILED {
+            return Err(check(-1).err().unwrap_or(Errno::NOMEM));
+        }
+        ptr::NonNull::new(page.cast()).map(Self).ok_or(Errno::NOMEM)
+    }
+
+    fn bit(&self) -> &AtomicBool {
+        // SAFETY: it points to a mapping that is never undone, and all zeros, as
+        // the kernel made it, is an AtomicBool.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Sets it for all, or takes it back.
+    pub(crate) fn set(&self, to: bool) {
+        self.bit().store(to, Ordering::Release);
+    }
+
+    /// Has any set it?
+    pub(crate) fn is_set(&self) -> bool {
+        self.bit().load(Ordering::Acquire)
+    }
+}
+
+/// The version of Landlock's interface that this kernel has; 0 for none.
+pub(crate) fn landlock_abi() -> c_long {
+    const VERSION: c_long = 1;
+    // SAFETY: with this flag the kernel takes a null pointer and a size of 0.
+    unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, ptr::null::<u8>(), 0, VERSION) }.max(0)
+}
+
+/// A Landlock ruleset that lets no signal out (ABI 6, Linux 6.12).
+pub(crate) fn landlock_signal_scope() -> Result<OwnedFd> {
+    /// `struct landlock_ruleset_attr`: handled_access_fs, handled_access_net, scoped.
+    const ATTRIBUTES: [u64; 3] = [0, 0, 1 << 1];
+    let size = size_of_val(&ATTRIBUTES);
+    // SAFETY: the attributes have the size passed, and the kernel only reads them.
+    let raw = check(unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, ATTRIBUTES.as_ptr(), size, 0) })?;
+    // SAFETY: just opened and owned by nothing else. The kernel sets CLOEXEC.
+    Ok(unsafe { OwnedFd::from_raw_fd(c_int::try_from(raw).unwrap_or(-1)) })
+}
+
+/// Puts a ruleset on this process and all it makes. no_new_privs must be set.
+pub(crate) fn landlock_restrict(ruleset: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: no memory is passed.
+    check(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, c_long::from(ruleset.as_raw_fd()), 0) })?;
+    Ok(())
 }
 
 /// Puts a system-call filter on this process and all it makes. no_new_privs must

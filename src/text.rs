@@ -12,6 +12,10 @@ pub fn shown(word: impl AsRef<OsStr>) -> String {
             match c {
                 '\n' => out.push_str("\\n"),
                 '\t' => out.push_str("\\t"),
+                // Those that turn the line around, and what follows on it.
+                '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                    out.push_str(&format!("\\u{{{:x}}}", u32::from(c)));
+                }
                 c if c.is_control() => out.push_str(&format!("\\x{:02x}", u32::from(c))),
                 c => out.push(c),
             }
@@ -78,6 +82,7 @@ mod tests {
     #[test]
     fn a_name_cannot_write_on_the_terminal() {
         assert_eq!(shown(OsStr::from_bytes(b"a\x1b[2J\n\xff")), "a\\x1b[2J\\n\\xff");
+        assert_eq!(shown("txt.\u{202e}exe"), "txt.\\u{202e}exe");
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 use crate::host::{Fact, Host, components};
 
 /// What a mount shows.
@@ -26,7 +28,9 @@ pub enum Found {
     Missing(PathBuf),
     /// To nothing yet, in memory of the jail's own.
     Makeable(PathBuf),
-    /// Nowhere: through a file, a loop, or what may not be looked at.
+    /// To what the kernel gives this error for.
+    Denied(Errno),
+    /// Nowhere: through a file, or a loop.
     Nowhere(&'static str),
 }
 
@@ -81,6 +85,17 @@ impl<'a> View<'a> {
         Backing::Memory
     }
 
+    /// Every place where the host's `path` is shown, through a mount of it or of
+    /// what lies above it and not covered by another.
+    pub fn places_of(&self, path: &Path) -> Vec<PathBuf> {
+        let shows = |(at, backing): (&PathBuf, &Backing)| match backing {
+            Backing::Host(source) => path.strip_prefix(source).ok().map(|below| at.join(below)),
+            Backing::Memory => None,
+        };
+        let places = self.mounts.iter().filter_map(shows);
+        places.filter(|at| self.backing(at) == Backing::Host(path.to_owned())).collect()
+    }
+
     fn look(&self, path: &Path) -> Fact {
         match self.backing(path) {
             Backing::Host(at) => self.host.look(&at),
@@ -107,7 +122,7 @@ impl<'a> View<'a> {
                 Fact::Dir => {}
                 Fact::File | Fact::Device if rest.is_empty() => {}
                 Fact::File | Fact::Device => return Found::Nowhere("the path leads through a file"),
-                Fact::Denied(_) => return Found::Nowhere("the path may not be searched"),
+                Fact::Denied(errno) => return Found::Denied(*errno),
                 Fact::Missing => {
                     // Below nothing there is nothing for .. to leave.
                     if rest.iter().any(|name| name == "..") {
@@ -167,6 +182,17 @@ mod tests {
         assert!(view.mount("/m/a".into(), Backing::Memory));
         assert_eq!(at(&view, "/m/a/f/g"), Found::Makeable("/m/a/f/g".into()));
         assert_eq!(view.backing(Path::new("/m/x")), Backing::Host("/src/x".into()));
+    }
+
+    #[test]
+    fn what_is_shown_at_several_places_is_found_at_each() {
+        let host = Host::made_up(&["/proc/keys"]);
+        let mut view = View::new(&host, Backing::Host("/".into()));
+        view.mount("/proc".into(), Backing::Memory);
+        view.mount("/p".into(), Backing::Host("/proc".into()));
+        view.mount("/all".into(), Backing::Host("/".into()));
+        let keys: Vec<PathBuf> = vec!["/all/proc/keys".into(), "/p/keys".into()];
+        assert_eq!(view.places_of(Path::new("/proc/keys")), keys);
     }
 
     #[test]

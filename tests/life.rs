@@ -215,29 +215,31 @@ fn nothing_is_left_on_the_host() {
 
 #[test]
 fn the_outside_sees_in() {
-    let mut child = bash("", "echo $$; exec sleep 1000").spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    let ps = outcome({
-        let mut ps = Command::new("ps");
-        ps.args(["-eo", "pid,args"]);
-        ps
-    });
-    let pid = ps
-        .out
-        .lines()
-        .find(|l| l.trim_end().ends_with("sleep 1000") && !l.contains("jail "))
-        .expect("ps shows it")
-        .split_whitespace()
-        .next()
-        .unwrap();
-    let mut nsenter = command(Path::new("/usr/bin/nsenter"), Path::new("/"), false);
-    nsenter.args(["-t", pid, "--user", "--preserve-credentials", "--mount", "--pid", "--uts", "hostname"]);
-    assert_eq!(outcome(nsenter).good(), "jail");
-    let mut kill = command(Path::new("/bin/sh"), Path::new("/"), false);
-    kill.args(["-c", &format!("kill -TERM {pid}")]);
-    outcome(kill).good();
-    assert_eq!(child.wait().unwrap().code(), Some(143));
+    // As the manual has it: the record says who the command is.
+    let script = format!(
+        "{jail} --status-fd 3 -- sh -c 'echo ready; exec sleep 1000' 3> record > out & \
+         while [ ! -s record ]; do sleep 0.02; done; sleep 0.2; PID=$(grep -o '\"pid\":[0-9]*' record | head -n 1 | cut -d: -f2); \
+         ps -o args= -p $PID; \
+         timeout 1 strace -f -p $PID 2>&1 | grep -c 'restart_syscall\\|clock_nanosleep'; \
+         gdb --batch -nx -p $PID -ex 'info inferiors' 2>&1 | grep -c \"process $PID\"; \
+         echo 'hostname; echo $$; tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d \" \"; cat /proc/2/comm' | \
+             nsenter -t $PID -U --preserve-credentials -m -p -n -i -u -C -r -w sh; \
+         ps -o stat= -p $PID | cut -c1; kill -TERM $PID; wait; tail -n 1 record | grep -o '\"signal\":15'",
+        jail = jail().display()
+    );
+    let s = Scratch::new();
+    let mut shell = command(Path::new("/bin/bash"), &s.0, false);
+    shell.args(["-c", &script]);
+    let out = outcome(shell);
+    let lines: Vec<&str> = out.out.lines().collect();
+    let [args, traced, debugged, host, number, interface, comm, state, signal] = lines[..] else { panic!("{out:?}") };
+    assert_eq!(
+        (args, host, interface, comm, state, signal),
+        ("sleep 1000", "jail", "lo", "sleep", "S", "\"signal\":15"),
+        "{out:?}"
+    );
+    assert!(traced != "0" && debugged != "0", "{out:?}");
+    assert!(number.parse::<u32>().unwrap() > 2, "a process beside it: {out:?}");
 }
 
 #[test]

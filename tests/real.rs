@@ -5,17 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use support::*;
 
-/// What tests/prepare made; None, loudly, where it has not.
-fn input(name: &str) -> Option<PathBuf> {
-    let dir = std::env::var_os("JAIL_TEST_INPUT").unwrap_or("/var/tmp/jail-test-input".into());
-    let path = Path::new(&dir).join(name);
-    if !path.exists() {
-        skip(&format!("{} is missing: tests/run makes it, as root", path.display()));
-        return None;
-    }
-    Some(path)
-}
-
 /// Copies a directory for the user.
 fn copy(s: &Scratch, from: &Path, to: &str) -> PathBuf {
     let to = s.0.join(to);

@@ -62,7 +62,10 @@ print(open(f"/proc/{pid}/comm").read().strip(), os.path.exists(f"/proc/{first}")
         let out = outcome(shell);
         assert_eq!(
             out.good(),
-            "sh True 7 ['namespaces', 'mounts', 'capabilities', 'no_new_privs', 'seccomp'] []",
+            format!(
+                "sh True 7 ['namespaces', 'mounts', 'capabilities', 'no_new_privs', {}'seccomp'] []",
+                if flags.contains("--pid host") { "" } else { "'landlock', " }
+            ),
             "{flags}: {}",
             out.err
         );

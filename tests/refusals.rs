@@ -96,8 +96,10 @@ fn a_masked_proc_is_named_and_left_out_on_request() {
 #[test]
 fn a_jail_in_a_jail_works_where_its_proc_is_left_out() {
     let program = jail().to_str().unwrap();
-    let out = sh(&format!("--tmp none --ro {program}"), &format!("{program} --proc none -- sh -c 'echo inner'"));
-    assert_eq!(out.good(), "inner");
+    let inner = format!("{program} --proc none -- sh -c 'echo inner'");
+    assert_eq!(sh(&format!("--nested --tmp none --ro {program}"), &inner).good(), "inner");
+    // Without --nested the kernel lets no user namespace be made.
+    sh(&format!("--tmp none --ro {program}"), &inner).refused(&["No space left", "user.max_user_namespaces is 0"]);
 }
 
 #[test]

@@ -190,9 +190,15 @@ fn a_user_namespace_inside_gains_nothing_over_the_mounts() {
     {
         let attempt = attempt.replace('P', p.to_str().unwrap());
         let script = format!("unshare -Urm sh -c '{attempt} && echo done; echo y > {}/f'", p.display());
-        let out = sh(&format!("--ro {}", p.display()), &script);
-        assert!(!out.out.contains("done"), "{attempt}: {out:?}");
+        for flags in ["", "--nested "] {
+            let out = sh(&format!("{flags}--ro {}", p.display()), &script);
+            assert!(!out.out.contains("done"), "{attempt}: {out:?}");
+        }
     }
+    assert_ne!(sh("", "unshare -Ur true").status, 0);
+    assert_ne!(sh("--as-root --cap sys_admin", "unshare -U true").status, 0);
+    assert_ne!(sh("--as-root", "echo 9 > /proc/sys/user/max_user_namespaces; unshare -U true").status, 0);
+    assert_eq!(sh("--nested", "unshare -Ur true").status, 0);
     assert_eq!(fs::read_to_string(p.join("f")).unwrap(), "x");
 }
 

@@ -194,7 +194,35 @@ pub fn sh_as_root(dir: &Path, flags: &str, script: &str) -> Option<Outcome> {
 /// Says that a test was not run; in CI that is a failure.
 pub fn skip(why: &str) {
     assert!(std::env::var_os("CI").is_none(), "not run: {why}");
-    eprintln!("SKIPPED: {why}");
+    // Not eprintln, of which the test runner prints nothing where a test passes.
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("SKIPPED: {why}\n").as_bytes());
+}
+
+/// What tests/prepare or tests/vm/prepare made; None, loudly, where it has not.
+pub fn input(name: &str) -> Option<PathBuf> {
+    let dir = std::env::var_os("JAIL_TEST_INPUT").unwrap_or("/var/tmp/jail-test-input".into());
+    let path = Path::new(&dir).join(name);
+    if !path.exists() {
+        skip(&format!("{} is missing: tests/run makes it, as root", path.display()));
+        return None;
+    }
+    Some(path)
+}
+
+/// Boots a machine with Linux `version` ("6.1"), `files` in its / and the program as
+/// /bin/jail, and gives what the shell script gave in it. The script is root;
+/// `as-user COMMAND...` in it is the user. None, loudly, where it cannot be.
+pub fn vm(version: &str, script: &str, files: &[&Path]) -> Option<Outcome> {
+    let kernel = input(&format!("kernels/vmlinuz-{version}"))?;
+    if Command::new("qemu-system-x86_64").arg("--version").stdout(Stdio::null()).status().is_err() {
+        skip("qemu-system-x86_64 is missing");
+        return None;
+    }
+    let s = Scratch::new();
+    let script = s.file("script", &format!("#!/bin/sh\n{script}"));
+    let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vm/run"));
+    command.env("JAIL", jail()).arg(kernel).arg(script).args(files).stdin(Stdio::null());
+    Some(outcome(command))
 }
 
 /// Fails with a plain reason where this machine lets no one be jailed.
