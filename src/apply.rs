@@ -27,6 +27,7 @@ use crate::greeting::Greeter;
 use crate::orphans::Children;
 use crate::plan::{Ids, Op, Place};
 use crate::policy::Access;
+use crate::pty;
 use crate::report::{NAMESPACES, Report};
 use crate::sys::{self, Arguments, MountAttr};
 use crate::terminal;
@@ -50,6 +51,10 @@ pub(crate) struct State<'a> {
     pub(crate) greeter: Option<Greeter>,
     /// Made by `Op::Ruleset`.
     ruleset: Option<OwnedFd>,
+    /// The jail's own pseudo-terminals.
+    devpts: Option<OwnedFd>,
+    /// The jail's side of its own terminal.
+    terminal: Option<OwnedFd>,
     /// The new root's mount.
     root: Option<OwnedFd>,
     /// This process's directory in the host's /proc.
@@ -72,6 +77,8 @@ impl<'a> State<'a> {
             greeter: None,
             ruleset: None,
             init: None,
+            devpts: None,
+            terminal: None,
             root: None,
             proc_self: None,
             children: None,
@@ -209,14 +216,21 @@ impl<'a> State<'a> {
                 self.attach(mount.as_fd(), dest)
             }
             Op::Devpts { dest } => {
-                let config = fsopen(c"devpts", FsOpenFlags::FSOPEN_CLOEXEC)?;
-                fsconfig_set_string(&config, c"ptmxmode", c"0666")?;
-                fsconfig_set_string(&config, c"mode", c"0620")?;
-                fsconfig_create(&config)?;
-                let attr = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-                let mount = fsmount(&config, FsMountFlags::FSMOUNT_CLOEXEC, attr)?;
-                self.attach(mount.as_fd(), dest)
+                let mount = devpts()?;
+                self.attach(mount.as_fd(), dest)?;
+                self.devpts = Some(mount);
+                Ok(())
             }
+            Op::OpenTerminal => {
+                let mount = match self.devpts.take() {
+                    Some(mount) => mount,
+                    None => devpts()?,
+                };
+                let (master, slave) = pty::open(mount.as_fd())?;
+                self.terminal = Some(slave);
+                self.greeter.as_ref().ok_or(Errno::BADF)?.hand_over(&master)
+            }
+            Op::TakeTerminal => pty::take(&self.terminal.take().ok_or(Errno::BADF)?),
             Op::Seal { dest } => {
                 let mount = self.inside(dest)?;
                 sys::mount_setattr(mount.as_fd(), false, &MountAttr { set: MOUNT_ATTR_RDONLY, ..MountAttr::default() })
@@ -294,17 +308,9 @@ impl<'a> State<'a> {
     /// Closes every descriptor from `first` up, but for `keep` and those that
     /// exec closes and the launcher waits for.
     pub(crate) fn close_all_but(&self, first: i32, keep: &[i32]) -> Result<(), Errno> {
-        let own = [Some(self.report.as_raw_fd()), self.greeter.as_ref().map(|g| g.as_fd().as_raw_fd())];
-        let mut first = first;
-        loop {
-            let kept = keep.iter().copied().chain(own.into_iter().flatten()).filter(|fd| *fd >= first).min();
-            match kept {
-                None => return sys::close_range(first, i32::MAX),
-                Some(kept) if kept > first => sys::close_range(first, kept - 1)?,
-                Some(_) => {}
-            }
-            first = kept.map_or(i32::MAX, |fd| fd.saturating_add(1));
-        }
+        let report = self.report.as_raw_fd();
+        let greeter = self.greeter.as_ref().map_or(report, |greeter| greeter.as_fd().as_raw_fd());
+        sys::close_all_but(first, keep, &[report, greeter])
     }
 
     /// A parent that died before it was asked to tell is noticed here: the other
@@ -417,6 +423,16 @@ fn memory(size: Option<u64>, mode: u32, attr: MountAttrFlags) -> Result<OwnedFd,
     }
     fsconfig_create(&config)?;
     fsmount(&config, FsMountFlags::FSMOUNT_CLOEXEC, QUIET | attr)
+}
+
+/// Pseudo-terminals that are nobody else's, mounted nowhere yet.
+fn devpts() -> Result<OwnedFd, Errno> {
+    let config = fsopen(c"devpts", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&config, c"ptmxmode", c"0666")?;
+    fsconfig_set_string(&config, c"mode", c"0620")?;
+    fsconfig_create(&config)?;
+    let attr = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    fsmount(&config, FsMountFlags::FSMOUNT_CLOEXEC, attr)
 }
 
 /// Numbers written without the heap.

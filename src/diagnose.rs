@@ -264,6 +264,8 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
         | Op::NotDumpable
         | Op::BoundCapabilities { .. }
         | Op::NoNewPrivileges
+        | Op::OpenTerminal
+        | Op::TakeTerminal
         | Op::NewSession
         | Op::Capabilities { .. }
         | Op::Rlimit { .. }

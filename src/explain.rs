@@ -64,6 +64,8 @@ impl fmt::Display for Op {
             }
             Self::Proc { dest } => write!(f, "own process table {}", Path(dest)),
             Self::Devpts { dest } => write!(f, "own pseudo-terminals {}", Path(dest)),
+            Self::OpenTerminal => f.write_str("a terminal of the jail's own"),
+            Self::TakeTerminal => f.write_str("take that terminal, in a new session"),
             Self::Seal { dest } => write!(f, "read-only from here on {}", Path(dest)),
             Self::Hide { dest, .. } => write!(f, "hide {}", Path(dest)),
             Self::Restrict { dest, access: a, noexec, .. } => {
@@ -123,6 +125,8 @@ impl Op {
             Self::Tmpfs { .. } => "tmpfs",
             Self::Proc { .. } => "proc",
             Self::Devpts { .. } => "devpts",
+            Self::OpenTerminal => "open-terminal",
+            Self::TakeTerminal => "take-terminal",
             Self::Seal { .. } => "seal",
             Self::Hide { .. } => "hide",
             Self::Restrict { .. } => "restrict",
@@ -183,6 +187,8 @@ impl Op {
             | Self::NotDumpable
             | Self::BoundCapabilities { .. }
             | Self::NoNewPrivileges
+            | Self::OpenTerminal
+            | Self::TakeTerminal
             | Self::NewSession
             | Self::Capabilities { .. }
             | Self::Rlimit { .. }

@@ -113,6 +113,7 @@ pub static FLAGS: &[Flag] = &[
     row("timeout", Words(&["DURATION"]), false, Life, "then SIGTERM, and SIGKILL to all after --grace"),
     row("grace", Words(&["DURATION"]), false, Life, "from SIGTERM to SIGKILL (default: 5s)"),
     row("rlimit", Words(&["NAME=SOFT[:HARD]"]), true, Life, "a limit of each process, named as in prlimit(1)"),
+    row("pty", Nothing, false, Life, "a terminal of the jail's own, relayed"),
     row("new-session", Nothing, false, Life, "start the command in a session of its own"),
     row("init", Words(&["reaper|none"]), false, Life, "what is process 1: a reaper, or the command itself"),
 

@@ -1,6 +1,6 @@
-//! The command's process as it is known outside. In the jail it has another
-//! number, and the kernel translates the one that a socket's message carries.
-//! Made only for a run that needs it.
+//! A socket for what no pipe carries: the command's process as it is known outside
+//! (in the jail it has another number, and the kernel translates the one that a
+//! message carries), and its terminal. Made only for a run that needs it.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -9,8 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_passcred;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags, SocketType,
-    recvmsg, sendmsg, socketpair,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 use rustix::process::Pid;
 
@@ -24,6 +24,8 @@ pub(crate) struct Greeter(OwnedFd);
 pub(crate) enum Heard {
     /// The command's process has this number outside.
     Command(Pid),
+    /// The master of the jail's own terminal.
+    Terminal(OwnedFd),
     /// It is executing the command, or has reported why not.
     Gone,
 }
@@ -41,6 +43,17 @@ impl Greeter {
     pub(crate) fn greet(&self) -> Result<(), Errno> {
         sendmsg(&self.0, &[IoSlice::new(b"c")], &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL).map(drop)
     }
+
+    /// Passes the terminal's master out.
+    pub(crate) fn hand_over(&self, master: &OwnedFd) -> Result<(), Errno> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        let master = [master.as_fd()];
+        if !ancillary.push(SendAncillaryMessage::ScmRights(&master)) {
+            return Err(Errno::NOBUFS);
+        }
+        sendmsg(&self.0, &[IoSlice::new(b"t")], &mut ancillary, SendFlags::NOSIGNAL).map(drop)
+    }
 }
 
 impl AsFd for Greeter {
@@ -53,17 +66,24 @@ impl Listener {
     /// Receives one message, which poll has said is there.
     pub(crate) fn hear(&self) -> Result<Heard, Errno> {
         let mut byte = [0];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1), ScmCredentials(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let message = recvmsg(&self.0, &mut [IoSliceMut::new(&mut byte)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
         if message.bytes == 0 {
             return Ok(Heard::Gone);
         }
-        let sender = ancillary.drain().find_map(|message| {
-            let RecvAncillaryMessage::ScmCredentials(who) = message else { return None };
-            Some(who.pid)
-        });
-        sender.map(Heard::Command).ok_or(Errno::IO)
+        let (mut sender, mut terminal) = (None, None);
+        for part in ancillary.drain() {
+            if let RecvAncillaryMessage::ScmCredentials(who) = part {
+                sender = Some(who.pid);
+            } else if let RecvAncillaryMessage::ScmRights(mut files) = part {
+                terminal = files.next();
+            }
+        }
+        match terminal {
+            Some(terminal) => Ok(Heard::Terminal(terminal)),
+            None => sender.map(Heard::Command).ok_or(Errno::IO),
+        }
     }
 }
 

@@ -193,7 +193,7 @@ fn reap_all(state: &State<'_>, command: Pid) {
 /// does so when process 1 ends.
 fn end_all(state: &State<'_>) {
     if let Some(children) = &state.children {
-        children.end_all(None);
+        children.end_all(&[]);
     }
 }
 

@@ -73,9 +73,10 @@ pub fn run(plan: &Plan, arguments: &Arguments, record: Option<&Record>) -> Resul
     let began = sys::now();
     keep_off_closed_streams().map_err(Failure::Prepare)?;
     let (reports, report) = pipe_with(PipeFlags::CLOEXEC).map_err(Failure::Prepare)?;
-    let (listener, greeter) = match record {
-        Some(_) => greeting::pair().map(|(listener, greeter)| (Some(listener), Some(greeter))).map_err(Failure::Prepare)?,
-        None => (None, None),
+    let (listener, greeter) = if record.is_some() || plan.pty {
+        greeting::pair().map(|(listener, greeter)| (Some(listener), Some(greeter))).map_err(Failure::Prepare)?
+    } else {
+        (None, None)
     };
     let mut state = State::new(arguments, report.as_fd());
     for (index, step) in plan.outside.iter().enumerate() {
@@ -116,9 +117,25 @@ pub fn run(plan: &Plan, arguments: &Arguments, record: Option<&Record>) -> Resul
             let reports = Some(reports);
             let go = go.map(|(_, write)| write);
             let (told, stage) = (Told::default(), Stage::Running);
-            let (executing, pasta) = (&executing, None);
-            Supervisor { plan, child, signals, reports, listener, go, record, began, executing, children, told, stage, pasta }
-                .run()
+            let (executing, pasta, relay) = (&executing, None, None);
+            Supervisor {
+                plan,
+                arguments,
+                child,
+                signals,
+                reports,
+                listener,
+                go,
+                record,
+                began,
+                executing,
+                children,
+                told,
+                stage,
+                pasta,
+                relay,
+            }
+            .run()
         }
     }
 }

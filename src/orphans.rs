@@ -25,9 +25,9 @@ impl Children {
         std::os::fd::AsRawFd::as_raw_fd(&self.0)
     }
 
-    /// Kills all of them but `spared`, those that the killing orphans too, until
+    /// Kills all of them but those of `spared`, those that the killing orphans too, until
     /// there is none.
-    pub(crate) fn end_all(&self, spared: Option<Pid>) {
+    pub(crate) fn end_all(&self, spared: &[Pid]) {
         let mut buffer = [0; 4096];
         loop {
             // Numbers, a space behind each.
@@ -37,7 +37,7 @@ impl Children {
             let mut left = false;
             for number in buffer[..whole].split(|b| *b == b' ') {
                 let pid = core::str::from_utf8(number).ok().and_then(|n| n.parse().ok()).and_then(Pid::from_raw);
-                if let Some(pid) = pid.filter(|pid| Some(*pid) != spared) {
+                if let Some(pid) = pid.filter(|pid| !spared.contains(pid)) {
                     left = true;
                     let _ = sys::kill(pid, libc::SIGKILL);
                 }

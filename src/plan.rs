@@ -89,6 +89,10 @@ pub enum Op {
     Proc { dest: CString },
     /// Pseudo-terminals of the jail's own.
     Devpts { dest: CString },
+    /// A pseudo-terminal for the jail, its master handed to the launcher.
+    OpenTerminal,
+    /// Take it, in a session of the command's own.
+    TakeTerminal,
     /// Nothing more is made in this memory.
     Seal { dest: CString },
     /// Cover something with an empty, unreadable thing.
@@ -177,6 +181,8 @@ pub struct Plan {
     pub pasta: bool,
     /// Is the command in a session of its own, out of the terminal's reach?
     pub own_session: bool,
+    /// Has the jail a terminal of its own?
+    pub pty: bool,
     /// When it is ended, if it has not ended by then.
     pub timeout: Option<TimeLimit>,
     /// The command.
@@ -291,6 +297,9 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         inside.append(&mut own);
     }
     inside.append(&mut builder.steps);
+    if policy.pty.is_some() {
+        inside.push(Step { op: Op::OpenTerminal, asked: policy.pty.clone() });
+    }
     // In a namespace of its own the command could move what hides and protects.
     let mut no_more = (policy.nested.is_none()).then(|| default(Op::NoUserNamespaces));
     if !lock {
@@ -317,6 +326,9 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     inside.push(default(Op::NoNewPrivileges));
 
     let mut last = Vec::new();
+    if policy.pty.is_some() {
+        last.push(Step { op: Op::TakeTerminal, asked: policy.pty.clone() });
+    }
     if let Some(asked) = &policy.new_session {
         last.push(Step { op: Op::NewSession, asked: Some(asked.clone()) });
     }
@@ -364,7 +376,8 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         init: policy.init.value,
         own_pids,
         pasta: policy.net.value == Net::Pasta,
-        own_session: policy.new_session.is_some(),
+        own_session: policy.new_session.is_some() || policy.pty.is_some(),
+        pty: policy.pty.is_some(),
         timeout: policy
             .timeout
             .as_ref()

@@ -170,6 +170,7 @@ pub struct Policy {
     pub grace: Option<Setting<Duration>>,
     pub rlimits: Vec<(Limit, Asked)>,
     pub status_fd: Option<Setting<i32>>,
+    pub pty: Option<Asked>,
     pub new_session: Option<Asked>,
     pub init: Setting<Init>,
     pub command: Vec<OsString>,
@@ -222,6 +223,7 @@ impl Policy {
             grace: None,
             rlimits: Vec::new(),
             status_fd: None,
+            pty: None,
             new_session: None,
             init: setting(Init::Reaper),
             command,
@@ -345,6 +347,7 @@ fn set(policy: &mut Policy, given: &Given) -> Result<(), Error> {
             policy.rlimits.push((limit, asked));
         }
         "status-fd" => policy.status_fd = Some(Setting { value: status_fd(given)?, asked: Some(asked) }),
+        "pty" => policy.pty = Some(asked),
         "new-session" => policy.new_session = Some(asked),
         "init" => policy.init = word(given, &[("reaper", Init::Reaper), ("none", Init::None)])?,
         // A row of FLAGS without an arm here; the test below sees to it.
@@ -550,6 +553,9 @@ fn contradictions(policy: &Policy) -> Result<(), Error> {
             return refuse(asked, "the descriptor is used by another flag too, and can be read once", "open one for each");
         }
     }
+    if let (Some(asked), Some(_)) = (&policy.new_session, &policy.pty) {
+        return refuse(asked, "has no effect: --pty starts a session", "leave it out");
+    }
     if let (Some(Setting { asked: Some(asked), .. }), None) = (&policy.grace, &policy.timeout) {
         return refuse(asked, "has no effect without --timeout", "add --timeout, or leave it out");
     }
@@ -674,6 +680,7 @@ mod tests {
             ("--tmpfs /a,size=0 x", "not a size"),
             ("--tmpfs /a,size=12q x", "not a size"),
             ("--uid 4294967295 x", "is not an id"),
+            ("--pty --new-session x", "has no effect"),
             ("--grace 5 x", "has no effect without --timeout"),
             ("--timeout 0 x", "is not a duration"),
             ("--rlimit nofile x", "no value is given"),

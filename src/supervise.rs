@@ -11,18 +11,22 @@ use rustix::process::{Pid, WaitOptions, getpid, getsid, waitpid};
 
 use crate::greeting::{Heard, Listener};
 use crate::init::CARRIER;
+use crate::keeper::Keeper;
 use crate::launch::{Ended, Failure};
 use crate::orphans::Children;
 use crate::pasta::{self, Pasta, Running};
 use crate::plan::Plan;
 use crate::policy::Init;
+use crate::pty::Relay;
 use crate::record::Record;
 use crate::report::{NAMESPACES, Report};
-use crate::sys::{self, Caught, Flag, SignalFd};
+use crate::sys::{self, Arguments, Caught, Flag, SignalFd};
 
 /// All that the launcher knows of a running jail.
 pub(crate) struct Supervisor<'a> {
     pub(crate) plan: &'a Plan,
+    /// The launcher's argument strings.
+    pub(crate) arguments: &'a Arguments,
     /// Process 1.
     pub(crate) child: Pid,
     /// Every signal that can be caught.
@@ -43,6 +47,8 @@ pub(crate) struct Supervisor<'a> {
     pub(crate) told: Told,
     pub(crate) stage: Stage,
     pub(crate) pasta: Option<Running>,
+    /// With a terminal of the jail's own.
+    pub(crate) relay: Option<Relay>,
 }
 
 /// What the inside has told so far.
@@ -86,14 +92,20 @@ impl Supervisor<'_> {
             let _ = waitpid(Some(self.child), WaitOptions::empty());
         }
         if let Some(children) = &self.children {
-            children.end_all(self.pasta.as_ref().map(Running::pid));
+            let pasta = self.pasta.as_ref().map(Running::pid);
+            let keeper = self.relay.as_ref().and_then(Relay::keeper).map(Keeper::pid);
+            let spared = [pasta, keeper].into_iter().flatten().collect::<Vec<_>>();
+            children.end_all(&spared);
+        }
+        if let Some(relay) = self.relay.take() {
+            relay.finish();
         }
         self.conclude(ended?)
     }
 
     fn wait(&mut self) -> Result<ExitStatus, Failure> {
         loop {
-            let [signals, reports, listener, pasta] = self.ready().map_err(Failure::Supervise)?;
+            let ([signals, reports, listener, pasta], relay) = self.ready().map_err(Failure::Supervise)?;
             // What is told comes before the end that follows it.
             if reports {
                 self.receive()?;
@@ -103,6 +115,10 @@ impl Supervisor<'_> {
             }
             if pasta {
                 self.connected()?;
+            }
+            if let Some(waiting) = &mut self.relay {
+                waiting.turn(relay).map_err(Failure::Supervise)?;
+                waiting.go_on();
             }
             if let Some(caught) = if signals { self.signals.read().map_err(Failure::Supervise)? } else { None } {
                 if caught.signal != libc::SIGCHLD {
@@ -114,27 +130,39 @@ impl Supervisor<'_> {
             }
             if let Some(signal) = self.told.stopped.take() {
                 // The caller's shell is to see what it would see of the command.
-                sys::stop_as(signal, self.deadline());
+                self.stop(signal);
             }
             self.keep_time();
         }
     }
 
-    /// Waits until something can be read: which of signals, reports, listener, pasta.
-    fn ready(&self) -> Result<[bool; 4], Errno> {
+    /// Waits until something can be done: which of signals, reports, listener, pasta
+    /// can be read, and how it is with what the relay wants.
+    fn ready(&self) -> Result<([bool; 4], [PollFlags; 3]), Errno> {
         let signals = self.signals.as_fd();
+        let nothing = (signals, PollFlags::empty());
+        let [master, caller_in, caller_out] = self.relay.as_ref().map_or([nothing; 3], Relay::wants);
         let mut fds = [
             PollFd::from_borrowed_fd(signals, PollFlags::IN),
             input(self.reports.as_ref().map(AsFd::as_fd), signals),
             input(self.listener.as_ref().map(AsFd::as_fd), signals),
             input(self.pasta.as_ref().and_then(Running::says), signals),
+            PollFd::from_borrowed_fd(master.0, master.1),
+            PollFd::from_borrowed_fd(caller_in.0, caller_in.1),
+            PollFd::from_borrowed_fd(caller_out.0, caller_out.1),
         ];
-        let limit = self.time_left().map(timespec);
-        match poll(&mut fds, limit.as_ref()) {
+        let mut left = self.time_left();
+        if self.relay.as_ref().is_some_and(Relay::in_background) {
+            // Nobody tells when it comes to the foreground.
+            left = Some(left.unwrap_or(u64::MAX).min(250_000_000));
+        }
+        match poll(&mut fds, left.map(timespec).as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }
-        Ok(fds.map(|fd| !fd.revents().is_empty()))
+        let [signals, reports, listener, pasta, master, caller_in, caller_out] = fds.map(|fd| fd.revents());
+        let there = [signals, reports, listener, pasta].map(|events| !events.is_empty());
+        Ok((there, [master, caller_in, caller_out]))
     }
 
     /// Takes all that process 1 and the command's process have reported.
@@ -186,6 +214,7 @@ impl Supervisor<'_> {
         let Some(listener) = &self.listener else { return Ok(()) };
         match listener.hear().map_err(Failure::Supervise)? {
             Heard::Command(pid) => self.told.command = Some(pid),
+            Heard::Terminal(master) => self.relay = Some(Relay::start(master, self.arguments).map_err(Failure::Supervise)?),
             Heard::Gone => {
                 self.listener = None;
                 // A failure was reported before this end was closed.
@@ -208,16 +237,34 @@ impl Supervisor<'_> {
         Ok(())
     }
 
+    /// Stops by `signal` until someone has this process go on.
+    fn stop(&mut self, signal: i32) {
+        if let Some(relay) = &mut self.relay {
+            relay.pause();
+        }
+        sys::stop_as(signal, self.deadline());
+        if let Some(relay) = &mut self.relay {
+            relay.go_on();
+        }
+    }
+
     /// Passes on what someone sent, for which there is a process 1 to tell apart
     /// whether the command has got it already.
-    fn pass_on(&self, caught: &Caught) {
+    fn pass_on(&mut self, caught: &Caught) {
         // The kernel says so of a broken pipe of the launcher's own, too.
         let sent = caught.code <= 0 && caught.sender != getpid().as_raw_pid();
         let reaches_the_command = match caught.signal {
             // A hang-up reaches the session's leader alone.
             libc::SIGHUP => self.plan.own_session || getsid(None) == Ok(getpid()),
             libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU if self.plan.own_session && !sent => {
-                sys::stop_as(caught.signal, self.deadline());
+                self.stop(caught.signal);
+                return;
+            }
+            // The jail's own terminal then tells the command.
+            libc::SIGWINCH if self.relay.is_some() => {
+                if let Some(relay) = &self.relay {
+                    relay.resize();
+                }
                 return;
             }
             // What the terminal sends reaches the whole foreground group, the

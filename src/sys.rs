@@ -156,12 +156,27 @@ pub(crate) fn mount_setattr(mount: BorrowedFd<'_>, recursive: bool, attr: &Mount
 }
 
 /// Closes every descriptor from `first` to `last`, both included.
-pub(crate) fn close_range(first: c_int, last: c_int) -> Result<()> {
+fn close_range(first: c_int, last: c_int) -> Result<()> {
     // SAFETY: callers do so where nothing in this process uses these
     // descriptors any more: directly before exec, or in process 1 once its
     // setting up is done.
     check(unsafe { libc::syscall(libc::SYS_close_range, c_long::from(first), c_long::from(last), 0) })?;
     Ok(())
+}
+
+/// Closes every descriptor from `first` up but those of `keep` and `also`. As
+/// `close_range`.
+pub(crate) fn close_all_but(first: c_int, keep: &[c_int], also: &[c_int]) -> Result<()> {
+    let mut first = first;
+    loop {
+        let kept = keep.iter().chain(also).copied().filter(|fd| *fd >= first).min();
+        match kept {
+            None => return close_range(first, c_int::MAX),
+            Some(kept) if kept > first => close_range(first, kept - 1)?,
+            Some(_) => {}
+        }
+        first = kept.map_or(c_int::MAX, |fd| fd.saturating_add(1));
+    }
 }
 
 /// Is descriptor `fd` open?

@@ -1,0 +1,366 @@
+//! How long a launch takes, from starting the launcher to its end, beside others:
+//! `cargo bench --bench launch`.
+//!
+//! All commands are run in one go, in rounds, each round in another order, so that
+//! what else the machine does meets all of them alike. What they launch is a bare
+//! static program. Started as root, it measures as an unprivileged user: it starts
+//! itself again as that user, and that process times what it starts.
+//!
+//! `JAIL_BENCH_ROUNDS` is the number of rounds, `JAIL` the program to measure if
+//! not the release build. A launch that fails ends the benchmark with an error.
+
+use std::error::Error;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The user that measures when we are root: no name, no files.
+const USER: u32 = 54321;
+const ROUNDS: usize = 200;
+/// The binds that are measured; the growth is told from the last two.
+const BINDS: [usize; 4] = [1, 10, 100, 1000];
+/// A thousand binds are measured once in so many rounds: they take bwrap seconds.
+const SELDOM: usize = 10;
+const SELDOM_BWRAP: usize = 50;
+/// Before each launch, for what is still taken down after the one before: a network
+/// namespace goes in the background.
+const PAUSE: Duration = Duration::from_millis(2);
+/// The environment that all are launched with.
+const HOME: &str = "/home/tester";
+const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+/// The word that tells the second process what it is.
+const MEASURE: &str = "--measure-in";
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+fn main() -> ExitCode {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let done = match &words[..] {
+        [_, word, dir, rounds] if word == MEASURE => measure(Path::new(dir), rounds),
+        // cargo bench says so; cargo test, which only asks whether it works, does not.
+        _ => prepare(words.iter().any(|word| word == "--bench")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("launch: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+// What is launched, and the user who launches.
+
+/// A directory that is gone afterwards.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn prepare(measured: bool) -> Result<()> {
+    let rounds = match std::env::var("JAIL_BENCH_ROUNDS") {
+        Ok(rounds) => rounds.parse::<usize>().ok().filter(|n| *n > 0).ok_or("JAIL_BENCH_ROUNDS is not a number from 1 up")?,
+        Err(_) if measured => ROUNDS,
+        Err(_) => 1,
+    };
+    let scratch = Scratch(std::env::temp_dir().join(format!("jail-bench-{}", std::process::id())));
+    let dir = &scratch.0;
+    fs::create_dir(dir)?;
+    for name in ["", "files", "tree", "tree/proc", "tree/dev", "tree/tmp", "tree/run"] {
+        fs::create_dir_all(dir.join(name))?;
+        fs::set_permissions(dir.join(name), fs::Permissions::from_mode(0o755))?;
+    }
+    // cargo builds the program, optimised as for release, before it starts us. A
+    // copy, for the user may not be able to reach the original.
+    let program = std::env::var_os("JAIL").unwrap_or(env!("CARGO_BIN_EXE_jail").into());
+    fs::copy(&program, dir.join("jail")).map_err(|error| format!("copy {}: {error}", Path::new(&program).display()))?;
+    build_payload(&dir.join("payload"))?;
+    fs::copy(dir.join("payload"), dir.join("tree/payload"))?;
+    for n in 0..BINDS[BINDS.len() - 1] {
+        fs::write(dir.join(format!("files/{n}")), "")?;
+    }
+
+    let rounds = OsString::from(rounds.to_string());
+    if fs::metadata("/proc/self")?.uid() != 0 {
+        return measure(dir, &rounds);
+    }
+    let driver = dir.join("driver");
+    fs::copy(std::env::current_exe()?, &driver)?;
+    let status = Command::new("setpriv")
+        .arg(format!("--reuid={USER}"))
+        .arg(format!("--regid={USER}"))
+        .args(["--clear-groups", "--pdeathsig=KILL", "--"])
+        .arg(&driver)
+        .arg(MEASURE)
+        .arg(dir)
+        .arg(rounds)
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .status()
+        .map_err(|error| format!("start setpriv: {error}"))?;
+    if status.success() { Ok(()) } else { Err("there is no result".into()) }
+}
+
+fn build_payload(to: &Path) -> Result<()> {
+    let status = Command::new("gcc")
+        .args(["-O2", "-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector", "-o"])
+        .arg(to)
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/payload.c"))
+        .status()
+        .map_err(|error| format!("start gcc: {error}"))?;
+    if status.success() { Ok(()) } else { Err("gcc cannot build benches/payload.c".into()) }
+}
+
+// The measurement.
+
+/// One row of the table.
+struct Case {
+    name: String,
+    /// The row it is compared with: the same view, made by bwrap.
+    beside: String,
+    command: Command,
+    /// It is run in every so many rounds.
+    every: usize,
+    /// Microseconds of each run, in the end from the shortest.
+    times: Vec<f64>,
+}
+
+impl Case {
+    /// `line` is a command line without quoting, run in the scratch directory.
+    fn new(name: impl Into<String>, beside: impl Into<String>, dir: &Path, line: &str) -> Self {
+        let mut words = line.split_whitespace();
+        let program = words.next().unwrap_or_default();
+        // What is in the scratch directory is found whatever the current directory is.
+        let mut command = Command::new(program.strip_prefix("./").map_or(program.into(), |name| dir.join(name)));
+        command.args(words).current_dir(dir).stdin(Stdio::null()).stdout(Stdio::null());
+        command.env_clear().env("PATH", PATH).env("HOME", HOME);
+        Self { name: name.into(), beside: beside.into(), command, every: 1, times: Vec::new() }
+    }
+
+    fn every(mut self, rounds: usize) -> Self {
+        self.every = rounds;
+        self
+    }
+
+    /// Starts it and waits for its end; gives the microseconds.
+    fn run(&mut self) -> Result<f64> {
+        let start = Instant::now();
+        let status = self.command.status();
+        let time = start.elapsed();
+        let status = status.map_err(|error| format!("{}: {error}", self.name))?;
+        if !status.success() {
+            return Err(format!("{}: {status}: {:?}", self.name, self.command).into());
+        }
+        Ok(time.as_secs_f64() * 1e6)
+    }
+
+    /// The time that `part` of the runs do not exceed.
+    fn quantile(&self, part: f64) -> f64 {
+        let at = part * (self.times.len() - 1) as f64;
+        let (low, high) = (self.times[at.floor() as usize], self.times[at.ceil() as usize]);
+        low + (high - low) * at.fract()
+    }
+
+    fn median(&self) -> f64 {
+        self.quantile(0.5)
+    }
+
+    /// How far off the median may be, in 95 of 100 cases.
+    fn error(&self) -> f64 {
+        if self.times.len() < 4 {
+            return f64::INFINITY;
+        }
+        1.8 * (self.quantile(0.75) - self.quantile(0.25)) / (self.times.len() as f64).sqrt()
+    }
+}
+
+fn binds_name(launcher: &str, count: usize) -> String {
+    format!("{launcher}, {count} {}", if count == 1 { "bind" } else { "binds" })
+}
+
+/// All that is measured. What is not installed is left out.
+fn cases(dir: &Path) -> Vec<Case> {
+    let case = |name: &str, beside: &str, line: &str| Case::new(name, beside, dir, line);
+    let payload = "--ro-bind payload /payload";
+    let command = "-- /payload";
+    let bind = |count: usize| (0..count).map(|n| format!(" --ro-bind files/{n} /binds/{n}")).collect::<String>();
+    let [.., most] = BINDS;
+    let every = |count: usize, seldom: usize| if count == most { seldom } else { 1 };
+
+    let mut cases = vec![case("fork and exec, nothing else", "bwrap", "./payload")];
+    if installed("unshare") {
+        let line = "unshare -U -r -m -p -f -n -i -u -C --mount-proc ./payload";
+        cases.push(case("unshare, all namespaces, own /proc", "bwrap", line));
+    }
+    if installed("bwrap") {
+        let bwrap = "bwrap --unshare-all --die-with-parent --hostname jail";
+        let own = "--proc /proc --dev /dev --perms 1777 --tmpfs /tmp --tmpfs /run";
+        let view = format!("{} {own} --perms 700 --tmpfs {HOME} {payload}", host_view());
+        cases.push(case("bwrap", "", &format!("{bwrap} {view} {command}")));
+        cases.push(case("bwrap --share-net", "", &format!("{bwrap} --share-net {view} {command}")));
+        cases.push(case("bwrap, TREE as /", "", &format!("{bwrap} --ro-bind tree / {own} {command}")));
+        cases.extend(BINDS.map(|count| {
+            case(&binds_name("bwrap", count), "", &format!("{bwrap} {view}{} {command}", bind(count)))
+                .every(every(count, SELDOM_BWRAP))
+        }));
+    }
+    cases.push(case("jail", "bwrap", &format!("./jail {payload} {command}")));
+    cases.push(case("jail --net host", "bwrap --share-net", &format!("./jail --net host {payload} {command}")));
+    cases.push(case("jail --root TREE", "bwrap, TREE as /", &format!("./jail --root tree {command}")));
+    cases.extend(BINDS.map(|count| {
+        let line = format!("./jail {payload}{} {command}", bind(count));
+        case(&binds_name("jail", count), &binds_name("bwrap", count), &line).every(every(count, SELDOM))
+    }));
+    cases
+}
+
+/// bwrap's flags for the part of the host that jail shows unasked.
+fn host_view() -> String {
+    let mut flags = String::new();
+    for path in ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix/store", "/gnu/store"] {
+        if let Ok(target) = fs::read_link(path) {
+            flags += &format!(" --symlink {} {path}", target.display());
+        } else if Path::new(path).is_dir() {
+            flags += &format!(" --ro-bind {path} {path}");
+        }
+    }
+    flags
+}
+
+fn installed(program: &str) -> bool {
+    PATH.split(':').any(|dir| Path::new(dir).join(program).exists())
+}
+
+/// Runs all cases, and prints what it took.
+fn measure(dir: &Path, rounds: &OsString) -> Result<()> {
+    let rounds: usize = rounds.to_str().and_then(|rounds| rounds.parse().ok()).ok_or("the number of rounds is no number")?;
+    let mut cases = cases(dir);
+    let load = load();
+    // Once, not counted: it fills the caches and shows what fails.
+    for case in &mut cases {
+        case.run()?;
+    }
+    let mut order: Vec<usize> = (0..cases.len()).collect();
+    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    for round in 0..rounds {
+        random.shuffle(&mut order);
+        for &at in &order {
+            if round % cases[at].every == 0 {
+                thread::sleep(PAUSE);
+                let time = cases[at].run()?;
+                cases[at].times.push(time);
+            }
+        }
+    }
+    for case in &mut cases {
+        case.times.sort_by(f64::total_cmp);
+    }
+    header(dir, rounds, &load);
+    table(&cases);
+    growth(&cases);
+    Ok(())
+}
+
+/// The same orders in each run (xorshift64).
+struct Random(u64);
+
+impl Random {
+    fn shuffle(&mut self, list: &mut [usize]) {
+        for last in (1..list.len()).rev() {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            list.swap(last, (self.0 % (last as u64 + 1)) as usize);
+        }
+    }
+}
+
+// The result, as Markdown.
+
+fn header(dir: &Path, rounds: usize, load: &str) {
+    let cpus = thread::available_parallelism().map_or(1, usize::from);
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let field =
+        |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.split_once(':')).map(|(_, value)| value.trim());
+    let model = field("model name").unwrap_or(std::env::consts::ARCH);
+    let virtual_machine =
+        if field("flags").is_some_and(|flags| flags.contains(" hypervisor ")) { ", virtual machine" } else { "" };
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    println!("- {}, {rounds} rounds", said_by("date", &["-u", "+%Y-%m-%d %H:%M UTC"]));
+    println!("- Linux {}, {model}, {cpus} CPUs{virtual_machine}", kernel.trim());
+    println!("- load before: {load}; after: {}", self::load());
+    let jail = said_by(dir.join("jail"), &["--version"]);
+    println!("- {jail}; {}; {}", said_by("bwrap", &["--version"]), said_by("unshare", &["--version"]));
+}
+
+/// The load averages of 1, 5 and 15 minutes.
+fn load() -> String {
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
+}
+
+/// The first line that a program prints.
+fn said_by(program: impl AsRef<OsStr>, args: &[&str]) -> String {
+    let program = program.as_ref();
+    let output = Command::new(program).args(args).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    text.lines().next().map_or(format!("no {}", Path::new(program).display()), str::to_owned)
+}
+
+fn find<'a>(cases: &'a [Case], name: &str) -> Option<&'a Case> {
+    cases.iter().find(|case| case.name == name)
+}
+
+fn table(cases: &[Case]) {
+    println!();
+    println!("| launch to exit, µs | median | min | quartiles | runs | x bwrap | x bwrap, min |");
+    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
+    for case in cases {
+        let (min, low, high) = (case.quantile(0.0), case.quantile(0.25), case.quantile(0.75));
+        let ratios = find(cases, &case.beside).map_or(" | ".to_owned(), |other| {
+            format!("{:.3} | {:.3}", case.median() / other.median(), min / other.quantile(0.0))
+        });
+        println!("| {} | {:.0} | {min:.0} | {low:.0} to {high:.0} | {} | {ratios} |", case.name, case.median(), case.times.len());
+    }
+}
+
+/// What binds add to the launch without them.
+fn growth(cases: &[Case]) {
+    for launcher in ["jail", "bwrap"] {
+        let Some(without) = find(cases, launcher) else { continue };
+        // What a number of binds adds, and how far off that may be.
+        let adds = |count: usize| {
+            let with = find(cases, &binds_name(launcher, count))?;
+            Some((with.median() - without.median(), with.error().hypot(without.error())))
+        };
+        let each: Vec<String> = BINDS
+            .iter()
+            .filter_map(|&count| {
+                let (time, error) = adds(count)?;
+                Some(format!("{:.1} ± {:.1} µs each of {count}", time / count as f64, error / count as f64))
+            })
+            .collect();
+        println!("\n{launcher}: a bind adds {}.", each.join(", "));
+        let [.., fewer, more] = BINDS;
+        if let (Some(few), Some(many)) = (adds(fewer), adds(more)) {
+            let linear = (more / fewer) as f64;
+            let ratio = many.0 / few.0;
+            let error = ratio.abs() * (many.1 / many.0).hypot(few.1 / few.0);
+            // Beyond the noise a tenth is let pass: more mounts fit worse into the caches.
+            let verdict = match ratio {
+                _ if !error.is_finite() => "too few runs to tell",
+                _ if ratio - error > linear * 1.1 => "more than linear",
+                _ if ratio + error < linear / 1.1 => "less than linear",
+                _ => "linear",
+            };
+            println!("{more} binds add {ratio:.1} ± {error:.1} times what {fewer} add: {verdict}.");
+        }
+    }
+}

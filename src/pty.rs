@@ -1,0 +1,260 @@
+//! `--pty`: a terminal of the jail's own, and the relay between it and the
+//! caller's streams, which need not be a terminal.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::event::PollFlags;
+use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl, openat};
+use rustix::io::{Errno, read, write};
+use rustix::process::{getpgrp, ioctl_tiocsctty, setsid};
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, Winsize, isatty, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
+    tcsetwinsize,
+};
+
+use crate::keeper::{End, Keeper};
+use crate::sys::{self, Arguments};
+
+/// Opens a terminal on the mount `devpts`: its master, and the side for the jail,
+/// with the size and the settings of the caller's terminal, where that is one.
+pub(crate) fn open(devpts: BorrowedFd<'_>) -> Result<(OwnedFd, OwnedFd), Errno> {
+    let master = openat(devpts, c"ptmx", OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
+    unlockpt(&master)?;
+    let slave = peer(&master)?;
+    let streams = [0, 1, 2].map(sys::inherited);
+    let size = streams.into_iter().flatten().find_map(|stream| tcgetwinsize(stream).ok());
+    tcsetwinsize(&slave, size.unwrap_or(Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 }))?;
+    match streams[0].map(tcgetattr) {
+        Some(Ok(settings)) => tcsetattr(&slave, OptionalActions::Now, &settings)?,
+        Some(Err(_)) | None => {
+            // Nobody types: what comes in is not to come out again.
+            let mut settings = tcgetattr(&slave)?;
+            settings.local_modes.remove(LocalModes::ECHO);
+            tcsetattr(&slave, OptionalActions::Now, &settings)?;
+        }
+    }
+    Ok((master, slave))
+}
+
+fn peer(master: &OwnedFd) -> Result<OwnedFd, Errno> {
+    ioctl_tiocgptpeer(master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
+}
+
+/// Makes `slave` the terminal of this process, in a session of its own.
+pub(crate) fn take(slave: &OwnedFd) -> Result<(), Errno> {
+    setsid()?;
+    ioctl_tiocsctty(slave)?;
+    dup2_stdin(slave)?;
+    dup2_stdout(slave)?;
+    dup2_stderr(slave)
+}
+
+/// Bytes on their way. Not more than a pipe takes at once, so that a writer that
+/// was told of room is not held up.
+struct Way {
+    bytes: [u8; 4096],
+    from: usize,
+    to: usize,
+}
+
+impl Way {
+    const fn new() -> Self {
+        Self { bytes: [0; 4096], from: 0, to: 0 }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.from == self.to
+    }
+
+    /// Reads once; gives how much.
+    fn fill(&mut self, from: BorrowedFd<'_>) -> Result<usize, Errno> {
+        let read = read(from, &mut self.bytes)?;
+        (self.from, self.to) = (0, read);
+        Ok(read)
+    }
+
+    /// Writes once.
+    fn drain(&mut self, to: BorrowedFd<'_>) -> Result<(), Errno> {
+        self.from += write(to, &self.bytes[self.from..self.to])?;
+        Ok(())
+    }
+}
+
+/// The relay, in the launcher.
+pub(crate) struct Relay {
+    master: OwnedFd,
+    /// Held so that a command that closes its streams does not hang the line up.
+    slave: Option<OwnedFd>,
+    /// The caller's input; None from its end on.
+    input: Option<BorrowedFd<'static>>,
+    /// The caller's output; None once it takes nothing more.
+    output: Option<BorrowedFd<'static>>,
+    inward: Way,
+    outward: Way,
+    /// The caller's terminal as it was, where its input is one.
+    saved: Option<Termios>,
+    /// Is the caller's terminal raw now?
+    raw: bool,
+    /// Puts the caller's terminal right if this process cannot.
+    keeper: Option<Keeper>,
+}
+
+impl Relay {
+    /// Starts relaying for `master`.
+    pub(crate) fn start(master: OwnedFd, arguments: &Arguments) -> Result<Self, Errno> {
+        let slave = Some(peer(&master)?);
+        fcntl_setfl(&master, fcntl_getfl(&master)? | OFlags::NONBLOCK)?;
+        let [input, output] = [0, 1].map(sys::inherited);
+        let saved = input.filter(|input| isatty(input)).map(tcgetattr).transpose()?;
+        let keeper = match (input, &saved) {
+            (Some(terminal), Some(saved)) => {
+                let saved = saved.clone();
+                let restore = move |end| {
+                    if end == End::Dead {
+                        let _ = tcsetattr(terminal, OptionalActions::Now, &saved);
+                    }
+                };
+                Some(Keeper::start(arguments, &[terminal.as_raw_fd()], restore)?)
+            }
+            (Some(_) | None, _) => None,
+        };
+        let mut relay = Self { master, slave, input, output, inward: Way::new(), outward: Way::new(), saved, raw: false, keeper };
+        relay.go_on();
+        Ok(relay)
+    }
+
+    /// The processes that this one has made for it.
+    pub(crate) fn keeper(&self) -> Option<&Keeper> {
+        self.keeper.as_ref()
+    }
+
+    /// Takes the caller's terminal, if it has one and is in its foreground.
+    pub(crate) fn go_on(&mut self) {
+        let (Some(terminal), Some(saved)) = (self.input, &self.saved) else { return };
+        if self.raw || tcgetpgrp(terminal) != Ok(getpgrp()) {
+            return;
+        }
+        let mut raw = saved.clone();
+        raw.make_raw();
+        self.raw = tcsetattr(terminal, OptionalActions::Now, &raw).is_ok();
+        self.resize();
+    }
+
+    /// Gives the caller's terminal back.
+    pub(crate) fn pause(&mut self) {
+        if let (true, Some(saved), Some(terminal)) = (self.raw, &self.saved, sys::inherited(0)) {
+            let _ = tcsetattr(terminal, OptionalActions::Drain, saved);
+            self.raw = false;
+        }
+    }
+
+    /// Is the caller's terminal another's for now? Nobody says when it is ours again.
+    pub(crate) fn in_background(&self) -> bool {
+        self.saved.is_some() && self.input.is_some() && !self.raw
+    }
+
+    /// Gives the jail's terminal the size of the caller's.
+    pub(crate) fn resize(&self) {
+        let size = [0, 1, 2].into_iter().filter_map(sys::inherited).find_map(|stream| tcgetwinsize(stream).ok());
+        if let Some(size) = size {
+            let _ = tcsetwinsize(&self.master, size);
+        }
+    }
+
+    /// What to wait for: the master, the input, the output.
+    pub(crate) fn wants(&self) -> [(BorrowedFd<'_>, PollFlags); 3] {
+        let master = self.master.as_fd();
+        let mut on_master = PollFlags::empty();
+        on_master.set(PollFlags::IN, self.outward.is_empty());
+        on_master.set(PollFlags::OUT, !self.inward.is_empty());
+        let nothing = (master, PollFlags::empty());
+        [
+            (master, on_master),
+            self.input.filter(|_| self.inward.is_empty() && !self.in_background()).map_or(nothing, |fd| (fd, PollFlags::IN)),
+            self.output.filter(|_| !self.outward.is_empty()).map_or(nothing, |fd| (fd, PollFlags::OUT)),
+        ]
+    }
+
+    /// Does what can be done, by what poll has found of `wants`.
+    pub(crate) fn turn(&mut self, [master, input, output]: [PollFlags; 3]) -> Result<(), Errno> {
+        let ready = PollFlags::IN | PollFlags::OUT | PollFlags::HUP | PollFlags::ERR;
+        if input.intersects(ready) && self.inward.is_empty() {
+            self.take_in();
+        }
+        if master.contains(PollFlags::OUT) && !self.inward.is_empty() {
+            again(self.inward.drain(self.master.as_fd()))?;
+        }
+        if master.contains(PollFlags::IN) && self.outward.is_empty() {
+            again(self.outward.fill(self.master.as_fd()).map(drop))?;
+        }
+        if output.intersects(ready) || self.output.is_none() {
+            self.put_out();
+        }
+        Ok(())
+    }
+
+    fn take_in(&mut self) {
+        let Some(input) = self.input else { return };
+        let ended_line = self.inward.bytes[self.inward.to.saturating_sub(1)] == b'\n' || self.inward.to == 0;
+        match self.inward.fill(input) {
+            Ok(0) => {
+                self.input = None;
+                // As a person ends input: once at the start of a line, else twice.
+                let end = tcgetattr(&self.master).map_or(4, |settings| settings.special_codes[SpecialCodeIndex::VEOF]);
+                self.inward.bytes[..2].copy_from_slice(&[end, end]);
+                (self.inward.from, self.inward.to) = (0, if ended_line { 1 } else { 2 });
+            }
+            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
+            // A terminal that is gone, a descriptor that is closed.
+            Err(_) => self.input = None,
+        }
+    }
+
+    fn put_out(&mut self) {
+        let done = match self.output {
+            Some(output) => again(self.outward.drain(output)),
+            None => Err(Errno::PIPE),
+        };
+        if done.is_err() {
+            // Nobody takes it any more: the command is not to stand still for that.
+            self.output = None;
+            (self.outward.from, self.outward.to) = (0, 0);
+        }
+    }
+
+    /// Puts out the rest, once everyone inside is dead, and gives the terminal back.
+    pub(crate) fn finish(mut self) {
+        // The kernel then says EIO when all has been read, and not before.
+        self.slave = None;
+        if let Ok(flags) = fcntl_getfl(&self.master) {
+            let _ = fcntl_setfl(&self.master, flags - OFlags::NONBLOCK);
+        }
+        loop {
+            while !self.outward.is_empty() {
+                self.put_out();
+            }
+            match self.outward.fill(self.master.as_fd()) {
+                Ok(0) => break,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(_) => break,
+            }
+        }
+        self.pause();
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.pause();
+    }
+}
+
+/// Not now is no error.
+fn again(done: Result<(), Errno>) -> Result<(), Errno> {
+    match done {
+        Err(Errno::AGAIN | Errno::INTR) => Ok(()),
+        done => done,
+    }
+}
