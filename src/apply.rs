@@ -23,6 +23,7 @@ use rustix::thread::{
 };
 
 use crate::caps;
+use crate::cgroup::Cgroup;
 use crate::greeting::Greeter;
 use crate::orphans::Children;
 use crate::plan::{Ids, Op, Place};
@@ -49,6 +50,8 @@ pub(crate) struct State<'a> {
     pub(crate) go: Option<OwnedFd>,
     /// Tells the launcher which process is the command's.
     pub(crate) greeter: Option<Greeter>,
+    /// Made by `Op::MakeCgroup`.
+    pub(crate) cgroup: Option<Cgroup>,
     /// Made by `Op::Ruleset`.
     ruleset: Option<OwnedFd>,
     /// The jail's own pseudo-terminals.
@@ -75,6 +78,7 @@ impl<'a> State<'a> {
             report,
             go: None,
             greeter: None,
+            cgroup: None,
             ruleset: None,
             init: None,
             devpts: None,
@@ -127,6 +131,12 @@ impl<'a> State<'a> {
                 Ok(())
             }
             Op::DropGroups => set_thread_groups(&[]),
+            Op::MakeCgroup { parent, move_callers, limits } => {
+                self.cgroup = Some(Cgroup::make(parent, *move_callers, limits, self.arguments)?);
+                Ok(())
+            }
+            Op::EnterCgroup => self.cgroup.as_ref().ok_or(Errno::BADF)?.enter(),
+            Op::CgroupView => sys::unshare(libc::CLONE_NEWCGROUP),
             Op::DieWithLauncher => {
                 sys::die_with_parent(libc::SIGKILL)?;
                 self.launcher_lives()

@@ -241,6 +241,14 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
             (Layer::Kernel, "a hard limit can be lowered and not raised: see prlimit(1) for what it is".into())
         }
         Op::DieWithLauncher | Op::AdoptOrphans | Op::AdoptFromOutside | Op::DieWithInit => (Layer::Kernel, "start again".into()),
+        Op::MakeCgroup { .. } | Op::EnterCgroup => (
+            Layer::Cgroup,
+            match errno {
+                Errno::BUSY => "processes in it cannot give way: start jail in one of its own, e.g. with systemd-run --user --scope -p Delegate=yes".into(),
+                Errno::INVAL | Errno::RANGE => "the kernel takes no such limit".into(),
+                _ => "start it where one is delegated: systemd-run --user --scope -p Delegate=yes jail ...".into(),
+            },
+        ),
         Op::NoUserNamespaces => match errno {
             Errno::ROFS | Errno::ACCESS | Errno::NOENT => (
                 Layer::Container,
@@ -250,6 +258,7 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
         },
         Op::Ruleset
         | Op::KeepSignals
+        | Op::CgroupView
         | Op::DropGroups
         | Op::MapIds { .. }
         | Op::NewKeyring

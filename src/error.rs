@@ -27,6 +27,8 @@ pub enum Layer {
     AppArmor,
     /// A container runtime around this process: its seccomp filter, its masked /proc.
     Container,
+    /// The cgroup tree: what is not delegated, or not there.
+    Cgroup,
     /// The kernel: too old, built without, or a rule of its own.
     Kernel,
 }
@@ -39,6 +41,7 @@ impl fmt::Display for Layer {
             Self::KernelSetting => "a kernel setting",
             Self::AppArmor => "AppArmor",
             Self::Container => "the container around this process",
+            Self::Cgroup => "the cgroup tree",
             Self::Kernel => "the kernel",
         })
     }

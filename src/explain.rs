@@ -35,6 +35,14 @@ impl fmt::Display for Op {
             Self::Gather { fd } => write!(f, "read descriptor {fd} to its end"),
             Self::Ruleset => f.write_str("make a Landlock ruleset"),
             Self::DropGroups => f.write_str("drop supplementary groups"),
+            Self::MakeCgroup { parent, limits, .. } => {
+                write!(f, "cgroup in {}:", Path(parent))?;
+                limits.memory.map_or(Ok(()), |bytes| write!(f, " {bytes} bytes of memory"))?;
+                limits.tasks.map_or(Ok(()), |tasks| write!(f, " {tasks} tasks"))?;
+                limits.cpus.map_or(Ok(()), |n| write!(f, " {}.{:03} processors", n / 1000, n % 1000))
+            }
+            Self::EnterCgroup => f.write_str("enter the cgroup"),
+            Self::CgroupView => f.write_str("own view of the cgroup tree"),
             Self::DieWithLauncher => f.write_str("die with the launcher"),
             Self::AdoptOrphans => f.write_str("adopt orphans, and kill them with the launcher"),
             Self::AdoptFromOutside => f.write_str("adopt orphans, should process 1 be killed"),
@@ -105,6 +113,9 @@ impl Op {
             Self::Gather { .. } => "gather",
             Self::Ruleset => "ruleset",
             Self::DropGroups => "drop-groups",
+            Self::MakeCgroup { .. } => "make-cgroup",
+            Self::EnterCgroup => "enter-cgroup",
+            Self::CgroupView => "cgroup-view",
             Self::DieWithLauncher => "die-with-launcher",
             Self::AdoptOrphans => "adopt-orphans",
             Self::AdoptFromOutside => "adopt-from-outside",
@@ -170,6 +181,9 @@ impl Op {
             Self::Gather { .. }
             | Self::Ruleset
             | Self::DropGroups
+            | Self::MakeCgroup { .. }
+            | Self::EnterCgroup
+            | Self::CgroupView
             | Self::DieWithLauncher
             | Self::AdoptOrphans
             | Self::AdoptFromOutside

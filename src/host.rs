@@ -3,11 +3,11 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CStr, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, OFlags, fcntl_getfl, fstat, readlinkat, statat};
+use rustix::fs::{Access as Wanted, AtFlags, CWD, FileType, OFlags, accessat, fcntl_getfl, fstat, readlinkat, statat};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgid, getgroups, getuid};
 
@@ -41,6 +41,26 @@ pub enum Opened {
     ForWriting,
 }
 
+/// The cgroup that the callers of a jail with limits wait in, beside the jail's.
+pub const CALLERS: &CStr = c"jail.callers";
+
+/// A cgroup (v2), as the caller sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CgroupDir {
+    /// Its directory.
+    pub path: PathBuf,
+    /// Is it the root, which may have both processes and controllers?
+    pub is_root: bool,
+    /// May the caller make others in it, and move processes there?
+    pub writable: bool,
+    /// Controllers that it has.
+    pub controllers: Vec<String>,
+    /// Controllers that those below it have.
+    pub enabled: Vec<String>,
+    /// Has it a limit of its own?
+    pub limited: bool,
+}
+
 /// The machine, as far as the plan needs it.
 #[derive(Debug)]
 pub struct Host {
@@ -60,6 +80,8 @@ pub struct Host {
     pub env: Vec<(OsString, OsString)>,
     files: Files,
     descriptors: Option<Vec<i32>>,
+    #[cfg(any(test, fuzzing))]
+    cgroups: Vec<CgroupDir>,
 }
 
 #[derive(Debug)]
@@ -90,6 +112,8 @@ impl Host {
             env: std::env::vars_os().collect(),
             files: Files::Machine(RefCell::default()),
             descriptors: None,
+            #[cfg(any(test, fuzzing))]
+            cgroups: Vec::new(),
         }
     }
 
@@ -107,6 +131,17 @@ impl Host {
             #[cfg(any(test, fuzzing))]
             Files::Given(files) => files.get(path).cloned().unwrap_or(Fact::Missing),
         }
+    }
+
+    /// The caller's cgroup (v2), and the one above it; none where there is none.
+    pub fn cgroups(&self) -> Vec<CgroupDir> {
+        #[cfg(any(test, fuzzing))]
+        if self.descriptors.is_some() {
+            return self.cgroups.clone();
+        }
+        let Some((mount, own)) = own_cgroup() else { return Vec::new() };
+        let above = own.parent().filter(|above| above.starts_with(&mount));
+        [Some(own.as_path()), above].into_iter().flatten().map(cgroup).collect()
     }
 
     /// How the caller left descriptor `fd`.
@@ -235,6 +270,49 @@ fn look(path: &Path) -> Fact {
     }
 }
 
+/// Where cgroup2 is mounted, and the directory of this process's own.
+fn own_cgroup() -> Option<(PathBuf, PathBuf)> {
+    let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = Path::new(own.lines().find_map(|line| line.strip_prefix("0::"))?);
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    mounts.lines().find_map(|line| {
+        let (mount, kind) = line.split_once(" - ")?;
+        let mut fields = mount.split(' ').skip(3);
+        let (root, point) = (fields.next()?, fields.next()?);
+        if !kind.starts_with("cgroup2 ") {
+            return None;
+        }
+        let below = own.strip_prefix(root).ok()?;
+        // A cgroup namespace's own root is seen from within as /.
+        (!below.components().any(|name| name.as_os_str() == "..")).then(|| (point.into(), Path::new(point).join(below)))
+    })
+}
+
+fn cgroup(path: &Path) -> CgroupDir {
+    let words = |file: &str| {
+        let text = std::fs::read_to_string(path.join(file)).unwrap_or_default();
+        text.split_whitespace().map(String::from).collect::<Vec<_>>()
+    };
+    let may = |file: &str| accessat(CWD, path.join(file), Wanted::WRITE_OK, AtFlags::EACCESS).is_ok();
+    let limit = |file: &str| words(file).first().is_some_and(|word| word != "max");
+    CgroupDir {
+        path: path.to_owned(),
+        is_root: !path.join("cgroup.type").exists(),
+        writable: may(".") && may("cgroup.procs") && may("cgroup.subtree_control"),
+        controllers: words("cgroup.controllers"),
+        enabled: words("cgroup.subtree_control"),
+        limited: ["memory.max", "memory.high", "pids.max", "cpu.max"].into_iter().any(limit),
+    }
+}
+
+#[cfg(test)]
+impl Host {
+    /// Has these be the caller's cgroup and the one above.
+    pub fn in_cgroups(&mut self, cgroups: &[CgroupDir]) {
+        self.cgroups = cgroups.to_vec();
+    }
+}
+
 #[cfg(any(test, fuzzing))]
 impl Host {
     /// A made-up machine: an unprivileged user in /home/u/proj of a merged-/usr
@@ -291,6 +369,7 @@ impl Host {
             env: env.map(|(n, v)| (n.into(), v.into())).into(),
             files: Files::Given(files),
             descriptors: Some(vec![0, 1, 2, 7, 8]),
+            cgroups: Vec::new(),
         }
     }
 }

@@ -10,7 +10,7 @@ use rustix::process::{Pid, WaitOptions, setsid, waitpid};
 use rustix::thread::set_name;
 
 use crate::error::FAILED;
-use crate::sys::{self, Arguments, Cloned};
+use crate::sys::{self, Arguments, Cloned, SignalSet};
 
 /// What it is called in ps(1).
 const NAME: &CStr = c"keeper";
@@ -33,11 +33,14 @@ pub(crate) enum End {
 
 impl Keeper {
     /// Starts one that keeps the descriptors of `keep` and does `act` at the end.
-    /// All signals must be blocked.
     pub(crate) fn start(arguments: &Arguments, keep: &[i32], act: impl FnOnce(End)) -> Result<Self, Errno> {
         let (told, alive) = pipe_with(PipeFlags::CLOEXEC)?;
+        let blocked = SignalSet::all().set_blocked()?;
         match sys::clone(0)? {
-            Cloned::Parent(pid) => Ok(Self { pid, alive: Some(alive) }),
+            Cloned::Parent(pid) => {
+                let _ = blocked.set_blocked();
+                Ok(Self { pid, alive: Some(alive) })
+            }
             Cloned::Child => {
                 drop(alive);
                 // Who kills the launcher's process group or session is not to hit

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::apply::State;
+use crate::cgroup::Counted;
 use crate::error::{FAILED, TIMED_OUT};
 use crate::greeting;
 use crate::init::{Prepared, process_one};
@@ -50,6 +51,8 @@ pub struct Ended {
     pub status: ExitStatus,
     /// Was its time up?
     pub timed_out: bool,
+    /// What its cgroup counted, where it had one.
+    pub counted: Option<Counted>,
 }
 
 impl Ended {
@@ -111,7 +114,7 @@ pub fn run(plan: &Plan, arguments: &Arguments, record: Option<&Record>) -> Resul
             process_one(&prepared, state, go, greeter)
         }
         Cloned::Parent(child) => {
-            let children = state.children.take();
+            let (children, cgroup) = (state.children.take(), state.cgroup.take());
             drop(state);
             drop((report, greeter));
             let reports = Some(reports);
@@ -134,6 +137,7 @@ pub fn run(plan: &Plan, arguments: &Arguments, record: Option<&Record>) -> Resul
                 stage,
                 pasta,
                 relay,
+                cgroup,
             }
             .run()
         }

@@ -13,6 +13,7 @@ use std::path::Path;
 mod apply;
 mod args;
 mod caps;
+mod cgroup;
 mod diagnose;
 mod error;
 mod explain;

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use crate::caps;
 use crate::error::{Asked, Error, Layer};
-use crate::host::{Fact, Host, Opened};
+use crate::host::{CALLERS, CgroupDir, Fact, Host, Opened};
 use crate::policy::{Access, Anchor, Ban, ENV_PASSED, Env, Init, Net, Policy, Setting, What, glob_matches};
 use crate::rlimits::Limit;
 use crate::text::shown;
@@ -48,6 +48,13 @@ pub enum Op {
     Ruleset,
     /// Give up the supplementary groups, which only a privileged caller may.
     DropGroups,
+    /// Make a cgroup with limits below `parent`, out of which processes must give
+    /// way if `move_callers`.
+    MakeCgroup { parent: CString, move_callers: bool, limits: Limits },
+    /// Enter it.
+    EnterCgroup,
+    /// See it as the root of the cgroup tree.
+    CgroupView,
     /// Be killed when the launcher dies, however it dies.
     DieWithLauncher,
     /// Without a process table of its own: be told when the launcher dies, and
@@ -131,6 +138,25 @@ pub enum Op {
     KeepSignals,
     /// Refuse the system calls that type into a terminal.
     FilterTerminal,
+}
+
+/// What the whole jail may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of memory.
+    pub memory: Option<u64>,
+    /// Processes and threads, process 1 among them.
+    pub tasks: Option<u64>,
+    /// Thousandths of a processor.
+    pub cpus: Option<u64>,
+}
+
+impl Limits {
+    /// The controllers that they need.
+    pub fn controllers(&self) -> impl Iterator<Item = &'static str> {
+        let wanted = [("memory", self.memory.is_some()), ("pids", self.tasks.is_some()), ("cpu", self.cpus.is_some())];
+        wanted.into_iter().filter(|(_, wanted)| *wanted).map(|(name, _)| name)
+    }
 }
 
 /// How long the jail may take.
@@ -256,7 +282,8 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     let named = policy.caps.iter().fold(0, |set, (number, _)| set | caps::only(*number));
     let keep = named | if policy.as_root.is_some() { caps::JAILED_ROOT } else { 0 };
     let lock = keep & caps::only(caps::SYS_ADMIN) != 0;
-    let (namespaces, later) = namespaces(policy, lock);
+    let (mut namespaces, later) = namespaces(policy, lock);
+    let cgroup = cgroup(policy, host)?;
 
     if let Some(fd) = (0..3).find(|fd| host.leads_elsewhere(*fd)) {
         return Err(files_error(
@@ -284,6 +311,14 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     let default = |op| Step { op, asked: None };
     let own_pids = policy.pid.value != Anchor::Host;
     let mut inside = vec![default(if own_pids { Op::DieWithLauncher } else { Op::AdoptOrphans })];
+    if let Some(step) = &cgroup {
+        inside.push(Step { op: Op::EnterCgroup, asked: step.asked.clone() });
+        if namespaces & libc::CLONE_NEWCGROUP != 0 {
+            // Its root is the cgroup of the process that makes it.
+            namespaces &= !libc::CLONE_NEWCGROUP;
+            inside.push(Step { op: Op::CgroupView, asked: step.asked.clone() });
+        }
+    }
     inside.push(Step {
         op: Op::MapIds { inside: ids, outside: caller },
         asked: policy.as_root.clone().or_else(|| [&policy.uid, &policy.gid].into_iter().flatten().find_map(|s| s.asked.clone())),
@@ -356,6 +391,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         }
     }
     outside.sort_by_key(|step| if let Op::Gather { fd } = step.op { fd } else { 0 });
+    outside.extend(cgroup);
     if host.can_drop_groups {
         outside.push(default(Op::DropGroups));
     }
@@ -383,6 +419,52 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
             .as_ref()
             .map(|timeout| TimeLimit { timeout: timeout.value, grace: policy.grace.as_ref().map_or(GRACE, |grace| grace.value) }),
         command: Command { argv: policy.command.clone(), candidates, env },
+    })
+}
+
+/// The cgroup for the limits of the whole jail; None without such.
+fn cgroup(policy: &Policy, host: &Host) -> Result<Option<Step>, Error> {
+    let value = |setting: &Option<Setting<u64>>| setting.as_ref().map(|setting| setting.value);
+    let process_one = u64::from(policy.init.value == Init::Reaper);
+    let limits = Limits {
+        memory: value(&policy.memory),
+        tasks: value(&policy.tasks).map(|tasks| tasks + process_one),
+        cpus: value(&policy.cpus),
+    };
+    let flags = [&policy.memory, &policy.tasks, &policy.cpus];
+    let Some(asked) = flags.into_iter().flatten().find_map(|setting| setting.asked.clone()) else { return Ok(None) };
+
+    let cgroups = host.cgroups();
+    let has = |all: &[String]| limits.controllers().all(|name| all.iter().any(|has| has == name));
+    let step = |dir: &CgroupDir, move_callers| {
+        let parent = c_string(dir.path.as_os_str())?;
+        Ok(Some(Step { op: Op::MakeCgroup { parent, move_callers, limits }, asked: Some(asked.clone()) }))
+    };
+    let problem = match &cgroups[..] {
+        // Where other jails of this caller's have moved it to.
+        [own, above, ..]
+            if own.path.ends_with(OsStr::from_bytes(CALLERS.to_bytes())) && above.writable && has(&above.controllers) =>
+        {
+            return step(above, false);
+        }
+        [own, ..] if own.writable && has(&own.controllers) => return step(own, !own.is_root),
+        // Beside the caller's own; not if it would leave limits of that behind.
+        [own, above, ..] if above.writable && has(&above.enabled) && !own.limited => return step(above, false),
+        [] => "no cgroup2 file system is mounted".to_owned(),
+        [own, ..] if own.writable => {
+            let missing: Vec<&str> = limits.controllers().filter(|name| !own.controllers.iter().any(|has| has == name)).collect();
+            format!("{} has no controller {}", shown(&own.path), missing.join(", "))
+        }
+        [own, ..] => format!("{} is not delegated to the caller", shown(&own.path)),
+    };
+    Err(Error {
+        doing: "make a cgroup for the jail".into(),
+        layer: Layer::Cgroup,
+        ..Error::usage(
+            asked.text().to_owned(),
+            problem,
+            "start it in one that is: systemd-run --user --scope -p Delegate=yes jail ... (or have root make one and chown it)",
+        )
     })
 }
 

@@ -344,6 +344,53 @@ fn what_cannot_be_looked_at_is_not_left_out() {
 }
 
 #[test]
+fn limits_of_the_whole_jail_need_a_cgroup_that_is_the_callers() {
+    let words = |text: &str| text.split_whitespace().map(String::from).collect::<Vec<_>>();
+    let dir = |path: &str, writable, controllers, enabled| CgroupDir {
+        path: path.into(),
+        writable,
+        controllers: words(controllers),
+        enabled: words(enabled),
+        ..CgroupDir::default()
+    };
+    let made = |cgroups: &[CgroupDir], line: &str| {
+        let mut host = Host::made_up(&[]);
+        host.in_cgroups(cgroups);
+        let plan = planned_on(&host, line).map_err(|error| error.to_string())?;
+        let made = plan.outside.iter().find_map(|step| {
+            let Op::MakeCgroup { parent, move_callers, limits } = &step.op else { return None };
+            Some((parent.to_str().unwrap().to_owned(), *move_callers, limits.tasks))
+        });
+        assert_eq!(plan.namespaces & libc::CLONE_NEWCGROUP == 0, made.is_some(), "its root is seen once it is entered");
+        Ok::<_, String>(made)
+    };
+    let ours = |path: &str, move_callers| Ok(Some((path.to_owned(), move_callers, Some(6))));
+    let line = "--tasks 5 --memory 1g true";
+    let (own, above) = (dir("/c/s/own", true, "memory pids", ""), dir("/c/s", false, "memory pids", "memory pids"));
+    assert_eq!(made(&[own.clone(), above.clone()], line), ours("/c/s/own", true));
+    assert_eq!(made(&[own.clone(), above.clone()], "true"), Ok(None));
+    let root = CgroupDir { is_root: true, ..dir("/c", true, "memory pids", "") };
+    assert_eq!(made(&[root], line), ours("/c", false));
+    // Other jails of the same caller's are there.
+    let callers = dir("/c/s/own/jail.callers", true, "memory pids", "");
+    assert_eq!(made(&[callers, own.clone()], line), ours("/c/s/own", false));
+    // A shell's own group, beside which others may be made; but not to leave limits.
+    let (shut, open) = (dir("/c/s/shell", false, "memory pids", ""), dir("/c/s", true, "memory pids", "memory pids"));
+    assert_eq!(made(&[shut.clone(), open.clone()], line), ours("/c/s", false));
+    let limited = CgroupDir { limited: true, ..shut.clone() };
+    for (cgroups, problem) in [
+        (vec![limited, open], "is not delegated"),
+        (vec![shut, above.clone()], "/c/s/shell is not delegated"),
+        (vec![dir("/c/s/own", true, "memory", "")], "/c/s/own has no controller pids"),
+        (vec![], "no cgroup2 file system is mounted"),
+    ] {
+        let refused = made(&cgroups, line).unwrap_err();
+        assert!(refused.contains(problem) && refused.contains("--memory 1g"), "{refused}");
+        assert!(refused.contains("systemd-run --user --scope -p Delegate=yes"), "{refused}");
+    }
+}
+
+#[test]
 fn a_set_id_executable_does_nothing() {
     let mut host = Host::made_up(&[]);
     host.set_id = true;

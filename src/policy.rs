@@ -169,6 +169,9 @@ pub struct Policy {
     pub timeout: Option<Setting<Duration>>,
     pub grace: Option<Setting<Duration>>,
     pub rlimits: Vec<(Limit, Asked)>,
+    pub memory: Option<Setting<u64>>,
+    pub tasks: Option<Setting<u64>>,
+    pub cpus: Option<Setting<u64>>,
     pub status_fd: Option<Setting<i32>>,
     pub pty: Option<Asked>,
     pub new_session: Option<Asked>,
@@ -222,6 +225,9 @@ impl Policy {
             timeout: None,
             grace: None,
             rlimits: Vec::new(),
+            memory: None,
+            tasks: None,
+            cpus: None,
             status_fd: None,
             pty: None,
             new_session: None,
@@ -346,6 +352,9 @@ fn set(policy: &mut Policy, given: &Given) -> Result<(), Error> {
             let limit = rlimit(given)?;
             policy.rlimits.push((limit, asked));
         }
+        "memory" => policy.memory = Some(Setting { value: limit(given, units::size, SIZE)?, asked: Some(asked) }),
+        "tasks" => policy.tasks = Some(Setting { value: limit(given, tasks, "write a number from 1 up")?, asked: Some(asked) }),
+        "cpus" => policy.cpus = Some(Setting { value: limit(given, units::processors, CPUS)?, asked: Some(asked) }),
         "status-fd" => policy.status_fd = Some(Setting { value: status_fd(given)?, asked: Some(asked) }),
         "pty" => policy.pty = Some(asked),
         "new-session" => policy.new_session = Some(asked),
@@ -441,6 +450,19 @@ fn duration(given: &Given) -> Result<Duration, Error> {
             "write seconds above 0, or a number with ms, s, m or h, e.g. 1.5m",
         )
     })
+}
+
+const SIZE: &str = "write bytes from 1 up, or a number with k, m, g or t, e.g. 512m";
+const CPUS: &str = "write a number from 0.01 up, e.g. 1.5";
+
+fn limit(given: &Given, read: fn(&str) -> Option<u64>, remedy: &str) -> Result<u64, Error> {
+    let refuse = || bad(given, format!("{} is no such limit", shown(&given.values[0])), remedy);
+    given.values[0].to_str().and_then(read).ok_or_else(refuse)
+}
+
+fn tasks(text: &str) -> Option<u64> {
+    // What the kernel has numbers for at most.
+    units::whole(text).filter(|n| (1..=4_194_304).contains(n))
 }
 
 fn rlimit(given: &Given) -> Result<Limit, Error> {
@@ -682,6 +704,9 @@ mod tests {
             ("--uid 4294967295 x", "is not an id"),
             ("--pty --new-session x", "has no effect"),
             ("--grace 5 x", "has no effect without --timeout"),
+            ("--memory 0 x", "is no such limit"),
+            ("--tasks 0 x", "from 1 up"),
+            ("--cpus none x", "from 0.01 up"),
             ("--timeout 0 x", "is not a duration"),
             ("--rlimit nofile x", "no value is given"),
             ("--rlimit nofil=5 x", "did you mean nofile?"),

@@ -7,6 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use rustix::process::Pid;
 
 use crate::args::Typed;
+use crate::cgroup::Counted;
 use crate::error::Error;
 use crate::launch::{Ended, print};
 use crate::plan::{Op, Plan};
@@ -60,10 +61,11 @@ impl Record {
     pub fn ended(&self, ended: &Ended) {
         let reason = match ended.status.signal() {
             _ if ended.timed_out => "timeout",
+            Some(libc::SIGKILL) if ended.counted.is_some_and(|counted| counted.oom_kills > 0) => "oom",
             Some(_) => "signal",
             None => "exit",
         };
-        self.end(ended.exit_status(), ended.status.code(), ended.status.signal(), reason, "null");
+        self.end(ended.exit_status(), ended.status.code(), ended.status.signal(), reason, ended.counted, "null");
     }
 
     /// The launch failed, or the launcher did.
@@ -78,22 +80,23 @@ impl Record {
             json(error.layer.to_string()),
             json(&error.remedy),
         );
-        self.end(error.status, None, None, "launcher", &object);
+        self.end(error.status, None, None, "launcher", None, &object);
     }
 
-    fn end(&self, status: u8, code: Option<i32>, signal: Option<i32>, reason: &str, error: &str) {
+    fn end(&self, status: u8, code: Option<i32>, signal: Option<i32>, reason: &str, counted: Option<Counted>, error: &str) {
         let number = |number: Option<i32>| number.map_or("null".into(), |n| n.to_string());
         let usage = sys::usage_of_children();
         let wall = sys::now().saturating_sub(self.began) / 1000;
         self.write(&format!(
-            "{{\"event\":\"end\",\"status\":{status},\"code\":{},\"signal\":{},\"reason\":{},\"wall\":{},\"user\":{},\"system\":{},\"peak_memory\":{},\"error\":{error}}}\n",
+            "{{\"event\":\"end\",\"status\":{status},\"code\":{},\"signal\":{},\"reason\":{},\"wall\":{},\"user\":{},\"system\":{},\"peak_memory\":{},\"oom_kills\":{},\"error\":{error}}}\n",
             number(code),
             number(signal),
             json(reason),
             seconds(wall),
             seconds(usage.user),
             seconds(usage.system),
-            usage.peak,
+            counted.and_then(|counted| counted.peak).unwrap_or(usage.peak),
+            counted.map_or("null".into(), |counted| counted.oom_kills.to_string()),
         ));
     }
 }

@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, getpid, getsid, waitpid};
 
+use crate::cgroup::Cgroup;
 use crate::greeting::{Heard, Listener};
 use crate::init::CARRIER;
 use crate::keeper::Keeper;
@@ -49,6 +50,8 @@ pub(crate) struct Supervisor<'a> {
     pub(crate) pasta: Option<Running>,
     /// With a terminal of the jail's own.
     pub(crate) relay: Option<Relay>,
+    /// With limits of the whole jail. It is removed with this.
+    pub(crate) cgroup: Option<Cgroup>,
 }
 
 /// What the inside has told so far.
@@ -94,7 +97,8 @@ impl Supervisor<'_> {
         if let Some(children) = &self.children {
             let pasta = self.pasta.as_ref().map(Running::pid);
             let keeper = self.relay.as_ref().and_then(Relay::keeper).map(Keeper::pid);
-            let spared = [pasta, keeper].into_iter().flatten().collect::<Vec<_>>();
+            let other = self.cgroup.as_ref().and_then(Cgroup::keeper);
+            let spared = [pasta, keeper, other].into_iter().flatten().collect::<Vec<_>>();
             children.end_all(&spared);
         }
         if let Some(relay) = self.relay.take() {
@@ -366,6 +370,7 @@ impl Supervisor<'_> {
         while self.listener.is_some() {
             self.listen()?;
         }
+        let counted = self.cgroup.as_ref().map(Cgroup::counted);
         let timed_out = self.stage != Stage::Running;
         if let (Some(failure), false) = (self.told.failure, timed_out) {
             return Err(Failure::Inside(failure));
@@ -375,8 +380,8 @@ impl Supervisor<'_> {
             return Err(Failure::KilledBefore(signal));
         }
         match (of_command, status.signal()) {
-            (Some(status), _) => Ok(Ended { status, timed_out }),
-            (None, Some(_)) if timed_out => Ok(Ended { status, timed_out }),
+            (Some(status), _) => Ok(Ended { status, timed_out, counted }),
+            (None, Some(_)) if timed_out => Ok(Ended { status, timed_out, counted }),
             (None, signal) => Err(Failure::Killed(signal)),
         }
     }

@@ -33,6 +33,11 @@ pub fn duration(text: &str) -> Option<Duration> {
     })
 }
 
+/// Thousandths of a processor, from 10 up: less is no time slice at all.
+pub fn processors(text: &str) -> Option<u64> {
+    decimal(text, 1000).and_then(|n| u64::try_from(n).ok()).filter(|n| (10..=100_000_000).contains(n))
+}
+
 /// A number of digits alone: no sign, no space.
 pub fn whole(text: &str) -> Option<u64> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
@@ -83,5 +88,11 @@ mod tests {
         for no in ["", "0", "0ms", "s", ".", "1.", "-1", "+1", "1e3", "1d", "1 s", "9999999999999999h", "1..2", "½"] {
             assert_eq!(duration(no), None, "{no}");
         }
+    }
+
+    #[test]
+    fn processors_have_fractions() {
+        assert_eq!((processors("1"), processors("0.5"), processors("2.25")), (Some(1000), Some(500), Some(2250)));
+        assert_eq!((processors("0"), processors("0.001"), processors("x")), (None, None, None));
     }
 }

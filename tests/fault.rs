@@ -818,6 +818,16 @@ fn killed_at_any_call_nothing_is_left_with_capabilities_in_a_tree() {
 }
 
 #[test]
+fn killed_at_any_call_nothing_is_left_with_a_terminal_and_a_time_limit() {
+    killed("--pty --timeout 1m --rlimit core=0");
+}
+
+#[test]
+fn any_call_refused_is_told_or_weakens_nothing_with_a_terminal_and_a_time_limit() {
+    refused("--pty --timeout 1m --rlimit core=0");
+}
+
+#[test]
 fn any_call_refused_is_told_or_weakens_nothing() {
     refused("");
 }

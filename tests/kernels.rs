@@ -106,12 +106,85 @@ fn a_delegated_group(version: &str) {
     assert!(outcome.status != 0 && outcome.err.contains("can't fork: Resource temporarily unavailable"), "{outcome:#?}");
 }
 
+/// The user's shell is in the group itself: it gives way for each run, and is put
+/// back. END ends a script of `delegated`; its lines are run one by one.
+const LIMITS: &str = r#"
+    set +e
+    tree() { find user -type d | sort | tr '\n' ' '; cat user/cgroup.subtree_control /proc/self/cgroup; }
+    tree
+    jail --tasks 5 -- sh -c 'cat /proc/self/cgroup'
+    jail --tasks 5 --cgroup host -- sh -c 'sed s/jail-[0-9]*/jail-N/ /proc/self/cgroup'
+    jail --tasks 5 -- sh -c 'for i in 1 2 3 4; do sleep 1 & done; echo started' 2>&1 | sed 's/.*: //'
+    jail --tasks 5 -- sh -c 'for i in 1 2 3 4 5 6; do sleep 1 & done; echo not reached' 2>&1 | sed 's/.*: //'
+    jail --memory 200m -- sh -c 'head -c 20m /dev/zero | tail -c 20m | wc -c'
+    jail --memory 16m --status-fd 3 -- sh -c 'exec tail -c 200m /dev/zero' 3>/tmp/record; echo "ended: $?"
+    grep -o '"reason":"oom"\|"oom_kills":[1-9]\|"signal":9' /tmp/record
+    jail --memory 16m --status-fd 3 -- sh -c 'tail -c 200m /dev/zero; exit 4' 3>/tmp/record; echo "ended: $?"
+    grep -o '"reason":"exit"\|"oom_kills":[1-9]' /tmp/record
+    jail --cpus 0.25 --timeout 2 --status-fd 3 -- sh -c 'while :; do :; done' 3>/tmp/record; echo "ended: $?"
+    grep -o '"user":[0-9.]*\|"system":[0-9.]*' /tmp/record | tail -n 2 | cut -d: -f2 | awk '{ used += $1 } END { print (used > 0.1 && used < 1.0 ? "a quarter" : "not a quarter: " used) }'
+    jail --memory 64m --tasks 9 --cpus 1 --explain -- true | grep 'cgroup in'
+    tree
+    # Two at once, and one started where the first has moved the shell to.
+    jail --tasks 9 -- sleep 3 & sleep 1
+    jail --memory 64m -- sh -c 'echo beside'
+    tree | sed s/jail-[0-9]*/jail-N/
+    wait
+    tree
+    # The launcher is killed: nothing of it is left.
+    jail --tasks 9 -- sleep 1000 & sleep 1
+    kill -KILL $!; wait $! || :
+    for i in 1 2 3 4 5 6 7 8 9 10; do [ -e user/jail.callers ] || break; sleep 0.3; done
+    tree
+    jail --pid host --memory 64m -- sh -c 'sleep 1000 & sleep 1001 & exit 6' || echo "ended: $?"
+    jail --memory 64m -- no-such-command 2>/dev/null || echo "ended: $?"
+    tree
+"#;
+
+fn limits_of_the_whole_jail(version: &str) {
+    let Some(outcome) = delegated(version, LIMITS, &[]) else { return };
+    assert!(outcome.status == 0, "{outcome:#?}");
+    let expected = r#"user 0::/user
+0::/
+0::/user/jail-N
+started
+Resource temporarily unavailable
+20971520
+ended: 137
+"signal":9
+"reason":"oom"
+"oom_kills":1
+ended: 4
+"reason":"exit"
+"oom_kills":1
+ended: 124
+a quarter
+  cgroup in /sys/fs/cgroup/user: 67108864 bytes of memory 10 tasks 1.000 processors  [--memory 64m]
+user 0::/user
+beside
+user user/jail-N user/jail.callers memory pids
+0::/user/jail.callers
+user 0::/user
+user 0::/user
+ended: 6
+ended: 127
+user 0::/user
+"#;
+    assert_eq!(outcome.out, expected, "{outcome:#?}");
+    assert_eq!(outcome.err, "Killed\nKilled\n");
+}
+
 macro_rules! on {
     ($name:ident, $version:literal) => {
         mod $name {
             #[test]
             fn holds() {
                 super::holds($version);
+            }
+
+            #[test]
+            fn limits_of_the_whole_jail() {
+                super::limits_of_the_whole_jail($version);
             }
 
             #[test]

@@ -206,3 +206,11 @@ fn a_hard_limit_is_not_raised() {
         "a hard limit can be lowered and not raised",
     ]);
 }
+
+#[test]
+fn limits_of_the_whole_jail_are_refused_where_there_is_no_cgroup_for_them() {
+    // tests/kernels.rs has one; this user has none.
+    let out = sh("--memory 100m", "echo not reached");
+    out.refused(&["--memory 100m: make a cgroup for the jail", "the cgroup tree", "systemd-run --user --scope -p Delegate=yes"]);
+    assert_eq!(out.out, "");
+}
