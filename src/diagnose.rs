@@ -141,6 +141,12 @@ pub fn error(plan: &Plan, failure: Failure, signs: &Signs) -> Error {
         Failure::Inside(
             Report::Ended(_) | Report::AwaitsNetwork | Report::Namespace(..) | Report::Stopped(_) | Report::Continued,
         ) => plain("wait for the command", Errno::IO, signs),
+        Failure::Relay(errno) => Error {
+            doing: "relay between the jail's terminal and the standard streams".into(),
+            errno: Some(errno.raw_os_error()),
+            layer: Layer::Files,
+            ..Error::usage(Some("--pty".into()), errno.to_string(), "make room, or send the output elsewhere")
+        },
         Failure::Supervise(errno) => plain("wait for the command", errno, signs),
     }
 }

@@ -40,6 +40,8 @@ pub enum Failure {
     Pasta(Pasta),
     /// Something inside.
     Inside(Report),
+    /// Relaying between the jail's terminal and the caller's streams. All is dead.
+    Relay(Errno),
     /// Waiting for the end. All is dead.
     Supervise(Errno),
 }

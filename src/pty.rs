@@ -190,7 +190,7 @@ impl Relay {
             again(self.outward.fill(self.master.as_fd()).map(drop))?;
         }
         if output.intersects(ready) || self.output.is_none() {
-            self.put_out();
+            self.put_out()?;
         }
         Ok(())
     }
@@ -212,20 +212,28 @@ impl Relay {
         }
     }
 
-    fn put_out(&mut self) {
+    fn put_out(&mut self) -> Result<(), Errno> {
         let done = match self.output {
             Some(output) => again(self.outward.drain(output)),
             None => Err(Errno::PIPE),
         };
-        if done.is_err() {
-            // Nobody takes it any more: the command is not to stand still for that.
-            self.output = None;
-            (self.outward.from, self.outward.to) = (0, 0);
+        match done {
+            // A reader or a terminal that is gone. The command is not to stand
+            // still for that.
+            Err(Errno::PIPE | Errno::IO | Errno::BADF) => {
+                self.output = None;
+                (self.outward.from, self.outward.to) = (0, 0);
+                Ok(())
+            }
+            done => done,
         }
     }
 
     /// Puts out the rest, once everyone inside is dead, and gives the terminal back.
-    pub(crate) fn finish(mut self) {
+    ///
+    /// # Errors
+    /// The kernel's, where the output takes no more.
+    pub(crate) fn finish(mut self) -> Result<(), Errno> {
         // The kernel then says EIO when all has been read, and not before.
         self.slave = None;
         if let Ok(flags) = fcntl_getfl(&self.master) {
@@ -233,7 +241,7 @@ impl Relay {
         }
         loop {
             while !self.outward.is_empty() {
-                self.put_out();
+                self.put_out()?;
             }
             match self.outward.fill(self.master.as_fd()) {
                 Ok(0) => break,
@@ -242,6 +250,7 @@ impl Relay {
             }
         }
         self.pause();
+        Ok(())
     }
 }
 

@@ -102,7 +102,7 @@ impl Supervisor<'_> {
             children.end_all(&spared);
         }
         if let Some(relay) = self.relay.take() {
-            relay.finish();
+            relay.finish().map_err(Failure::Relay)?;
         }
         self.conclude(ended?)
     }
@@ -121,7 +121,7 @@ impl Supervisor<'_> {
                 self.connected()?;
             }
             if let Some(waiting) = &mut self.relay {
-                waiting.turn(relay).map_err(Failure::Supervise)?;
+                waiting.turn(relay).map_err(Failure::Relay)?;
                 waiting.go_on();
             }
             if let Some(caught) = if signals { self.signals.read().map_err(Failure::Supervise)? } else { None } {

@@ -182,7 +182,8 @@ pub(crate) fn close_all_but(first: c_int, keep: &[c_int], also: &[c_int]) -> Res
 /// Is descriptor `fd` open?
 pub(crate) fn is_open(fd: RawFd) -> bool {
     // SAFETY: F_GETFD touches nothing, whatever the number.
-    unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
+    let asked = unsafe { libc::fcntl(fd, libc::F_GETFD) };
+    !matches!(check(c_long::from(asked)), Err(Errno::BADF))
 }
 
 /// Borrows a descriptor that the caller of the program left open.

@@ -529,7 +529,8 @@ impl Case {
     fn run(&self, fault: Option<Fault>) -> Run {
         let (mut out, mut err) = (memory(), memory());
         let run = Drive::start(self, fault, &out, &err).finish();
-        Run { out: content(&mut out), err: content(&mut err), ..run }
+        // A terminal ends lines its own way.
+        Run { out: content(&mut out).replace('\r', ""), err: content(&mut err), ..run }
     }
 
     /// The flags as `--args` takes them.

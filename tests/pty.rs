@@ -186,6 +186,13 @@ fn a_reader_that_is_gone_does_not_hold_the_command_up() {
 }
 
 #[test]
+fn output_that_is_lost_is_told() {
+    let mut shell = command(Path::new("/bin/sh"), here(), false);
+    shell.args(["-c", &format!("{} --pty -- echo lost > /dev/full", jail().display())]);
+    outcome(shell).refused(&["--pty", "No space left", "send the output elsewhere"]);
+}
+
+#[test]
 fn nothing_of_it_is_left() {
     let mut child = command(jail(), here(), false);
     child.args(["--pty", "--", "sh", "-c", "echo up; exec sleep 31337"]);
