@@ -17,6 +17,8 @@ mod explain;
 mod flags;
 #[path = "../src/host.rs"]
 mod host;
+#[path = "../src/place.rs"]
+mod place;
 #[path = "../src/plan.rs"]
 mod plan;
 #[path = "../src/policy.rs"]
@@ -31,6 +33,8 @@ mod text;
 mod units;
 #[path = "../src/view.rs"]
 mod view;
+#[path = "../src/wanted.rs"]
+mod wanted;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;

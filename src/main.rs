@@ -26,6 +26,7 @@ mod keeper;
 mod launch;
 mod orphans;
 mod pasta;
+mod place;
 mod plan;
 mod policy;
 mod pty;
@@ -38,6 +39,7 @@ mod terminal;
 mod text;
 mod units;
 mod view;
+mod wanted;
 
 use args::Typed;
 use error::{Error, FAILED, Layer};

@@ -4,6 +4,7 @@ use super::*;
 use crate::args::parse;
 use crate::explain;
 use crate::policy::{Request, interpret};
+use rustix::io::Errno;
 
 fn policy(words: &[&str]) -> Result<Policy, Error> {
     let words = words.iter().map(OsString::from).collect();

@@ -1,0 +1,547 @@
+//! Where everything lies in the new root, and the steps that put it there: parents
+//! first, links followed within the new root alone, nothing made in a host's tree.
+
+use std::collections::BTreeSet;
+use std::ffi::{CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+use crate::error::{Asked, Error};
+use crate::host::{Fact, Host};
+use crate::plan::{Op, Place, Step};
+use crate::policy::{Access, Ban, Policy};
+use crate::text::shown;
+use crate::view::{Backing, Found, View};
+use crate::wanted::{Put, Wanted, absolute, c_string, files_error, source, taken};
+
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+const DEVICE_LINKS: [(&str, &str); 5] = [
+    ("/proc/self/fd", "fd"),
+    ("/proc/self/fd/0", "stdin"),
+    ("/proc/self/fd/1", "stdout"),
+    ("/proc/self/fd/2", "stderr"),
+    ("pts/ptmx", "ptmx"),
+];
+/// Hidden from everyone: the keys of all the caller's sessions, which are in no
+/// namespace.
+const PROC_HIDDEN: [&str; 1] = ["keys"];
+/// Hidden where the caller is the host's root, whose files these are.
+const PROC_HIDDEN_ROOT: [&str; 16] = [
+    "kcore",
+    "kmsg",
+    "sysrq-trigger",
+    "key-users",
+    "timer_list",
+    "latency_stats",
+    "sched_debug",
+    "mtrr",
+    "acpi",
+    "scsi",
+    "slabinfo",
+    "vmallocinfo",
+    "pagetypeinfo",
+    "kpagecount",
+    "kpageflags",
+    "kpagecgroup",
+];
+/// Read-only where the caller is the host's root.
+const PROC_READ_ONLY_ROOT: [&str; 5] = ["sys", "bus", "fs", "irq", "pressure"];
+
+/// Puts things at their places, and keeps what the tree has come to be.
+pub(crate) struct Builder<'a> {
+    host: &'a Host,
+    view: View<'a>,
+    /// So far.
+    pub(crate) steps: Vec<Step>,
+    /// Memory that is read-only to the command once everything is in it.
+    sealed: Vec<CString>,
+    /// Destinations that flags asked for.
+    typed: Vec<(PathBuf, Asked)>,
+    /// What flags hide.
+    hidden: Vec<(PathBuf, Asked)>,
+}
+
+impl<'a> Builder<'a> {
+    pub(crate) fn new(policy: &Policy, host: &'a Host) -> Result<Self, Error> {
+        let (backing, op, asked) = match &policy.root {
+            None => (Backing::Memory, Op::RootMemory, None),
+            Some(root) => {
+                let asked = root.asked.as_ref();
+                let path = source(host, &root.value, false, asked)?.unwrap_or_default();
+                if host.look(&path) != Fact::Dir {
+                    return Err(files_error(
+                        asked,
+                        format!("take {} for the root", shown(&path)),
+                        "not a directory",
+                        "name the directory of a tree",
+                    ));
+                }
+                let access = if policy.writable.is_some() { Access::Writable } else { Access::ReadOnly };
+                let op = Op::RootTree { source: c_string(path.as_os_str())?, access };
+                (Backing::Host(path), op, root.asked.clone())
+            }
+        };
+        let sealed = if policy.root.is_none() { vec![c"/".to_owned()] } else { Vec::new() };
+        Ok(Self {
+            host,
+            view: View::new(host, backing),
+            steps: vec![Step { op, asked }],
+            sealed,
+            typed: Vec::new(),
+            hidden: Vec::new(),
+        })
+    }
+
+    /// Puts everything at its place, parents first. The order in which the flags
+    /// were typed plays no part.
+    pub(crate) fn place(&mut self, mut pending: Vec<Wanted>) -> Result<(), Error> {
+        pending.sort_by(|a, b| a.dest.cmp(&b.dest));
+        let mut groups: Vec<(PathBuf, PathBuf, Vec<Step>, Option<Asked>)> = Vec::new();
+        let mut placed: BTreeSet<PathBuf> = BTreeSet::new();
+        while !pending.is_empty() {
+            let mut waiting = Vec::new();
+            let dests: BTreeSet<PathBuf> = pending.iter().map(|w| w.dest.clone()).collect();
+            let count = pending.len();
+            for wanted in pending {
+                // A link may lead below another destination: that one goes first.
+                let found = self.view.resolve(&wanted.dest);
+                let (Found::There(at, _) | Found::Missing(at) | Found::Makeable(at)) = &found else {
+                    self.refuse_dest(&wanted, &found)?;
+                    continue;
+                };
+                let covered = at.ancestors().skip(1).any(|a| dests.contains(a) && !placed.contains(a));
+                if covered && waiting.len() + 1 < count {
+                    waiting.push(wanted);
+                    continue;
+                }
+                let mut steps = Vec::new();
+                placed.insert(wanted.dest.clone());
+                // Each its own, for another destination may come to lie between.
+                for dir in self.missing_parents(&found) {
+                    let mut step = Vec::new();
+                    self.dir(&dir, 0o755, wanted.asked.as_ref(), &mut step)?;
+                    groups.push((dir.clone(), dir, step, None));
+                }
+                if let Some(at) = self.put(&wanted, found, &mut steps)? {
+                    groups.push((wanted.dest, at, steps, wanted.asked));
+                }
+            }
+            pending = waiting;
+        }
+        // What was put later may lie over what was resolved before.
+        for (dest, at, _, asked) in &groups {
+            let settled = match self.view.resolve(dest) {
+                Found::There(now, _) => now == *at,
+                Found::Missing(_) | Found::Makeable(_) | Found::Denied(_) | Found::Nowhere(_) => false,
+            };
+            // A link that was made leads elsewhere than to its own place.
+            if !settled && self.view.is_mount(at) {
+                return Err(files_error(
+                    asked.as_ref(),
+                    format!("place {}", shown(dest)),
+                    "another destination covers or redirects it",
+                    "name destinations without symbolic links",
+                ));
+            }
+        }
+        groups.sort_by(|a, b| a.1.cmp(&b.1));
+        for (_, _, mut steps, _) in groups {
+            self.steps.append(&mut steps);
+        }
+        Ok(())
+    }
+
+    fn refuse_dest(&self, wanted: &Wanted, found: &Found) -> Result<(), Error> {
+        let problem = match found {
+            // Where the caller may not go, the command cannot either.
+            Found::Denied(Errno::ACCESS) if wanted.asked.is_none() => return Ok(()),
+            Found::Denied(errno) => {
+                let doing = format!("look at {} inside", shown(&wanted.dest));
+                let remedy = "the caller must be allowed to search every directory above it";
+                return Err(files_error(wanted.asked.as_ref(), doing, errno.to_string(), remedy));
+            }
+            Found::Nowhere(why) => *why,
+            Found::Missing(_) if wanted.put.needs(self.host).is_none() => "it would have to be made there",
+            Found::Missing(_) => "nothing is there to mount on",
+            Found::There(..) | Found::Makeable(_) => return Ok(()),
+        };
+        if wanted.asked.is_none() {
+            // In a tree without the directory a default does not appear.
+            return Ok(());
+        }
+        let remedy = match found {
+            Found::Missing(at) => match self.view.backing(at) {
+                Backing::Host(_) if wanted.put.needs(self.host).is_none() => {
+                    "jail makes nothing in a host's tree: make it there yourself, or name a place in a --tmpfs".into()
+                }
+                Backing::Host(path) => format!("create {} on the host first: jail makes nothing in a host's tree", shown(&path)),
+                Backing::Memory => "choose another destination".into(),
+            },
+            Found::There(..) | Found::Makeable(_) | Found::Denied(_) | Found::Nowhere(_) => "choose another destination".into(),
+        };
+        Err(files_error(wanted.asked.as_ref(), format!("place {} inside", shown(&wanted.dest)), problem, remedy))
+    }
+
+    /// Appends the steps that put one thing at its place, and gives the place.
+    fn put(&mut self, wanted: &Wanted, found: Found, steps: &mut Vec<Step>) -> Result<Option<PathBuf>, Error> {
+        let asked = wanted.asked.as_ref();
+        let doing = || format!("place {} inside", shown(&wanted.dest));
+        if let (Some(_), Found::There(at, _)) = (asked, &found) {
+            if let Some((_, other)) = self.typed.iter().find(|(path, _)| path == at) {
+                return Err(taken(wanted, at, Some(other)));
+            }
+        }
+        let need = wanted.put.needs(self.host);
+        let at = match (&found, &need) {
+            (Found::There(at, _), None) => {
+                return match asked {
+                    None => Ok(None),
+                    Some(_) => Err(files_error(
+                        asked,
+                        doing(),
+                        format!("{} exists already", shown(at)),
+                        "choose another destination, or leave the flag out",
+                    )),
+                };
+            }
+            (Found::There(at, there), Some(need)) => {
+                let fits = (*there == Fact::Dir) == (*need == Fact::Dir);
+                if !fits && asked.is_none() {
+                    return Ok(None);
+                }
+                if !fits {
+                    let problem = if *need == Fact::Dir {
+                        "a directory is put there, and it is none"
+                    } else {
+                        "a file is put there, and it is a directory"
+                    };
+                    return Err(files_error(asked, doing(), problem, "name a destination of the same kind"));
+                }
+                at.clone()
+            }
+            (Found::Makeable(at), _) => {
+                match need {
+                    Some(Fact::Dir) => self.dir(at, 0o755, asked, steps)?,
+                    Some(_) => {
+                        steps.push(step(Op::MountPoint { place: place(at)? }, asked));
+                        self.view.make(at.clone(), Fact::File);
+                    }
+                    None => {}
+                }
+                at.clone()
+            }
+            (Found::Missing(_) | Found::Denied(_) | Found::Nowhere(_), _) => {
+                self.refuse_dest(wanted, &found)?;
+                return Ok(None);
+            }
+        };
+        let dest = c_string(at.as_os_str())?;
+        let backing = match &wanted.put {
+            Put::Dir => {
+                self.dir(&at, 0o755, asked, steps)?;
+                None
+            }
+            Put::Symlink { target } => {
+                steps.push(step(Op::Symlink { target: c_string(target)?, place: place(&at)? }, asked));
+                self.view.make(at.clone(), Fact::Link(target.into()));
+                None
+            }
+            Put::File { fd } => {
+                steps.push(step(Op::File { fd: *fd, place: place(&at)? }, asked));
+                self.view.make(at.clone(), Fact::File);
+                None
+            }
+            Put::Bind { source, access } => {
+                steps.push(step(Op::Bind { source: c_string(source.as_os_str())?, dest, access: *access }, asked));
+                Some(Backing::Host(source.clone()))
+            }
+            Put::Device { source } => {
+                steps.push(step(Op::Device { source: c_string(source.as_os_str())?, dest }, asked));
+                Some(Backing::Host(source.clone()))
+            }
+            Put::Tmpfs { size, mode } => {
+                steps.push(step(Op::Tmpfs { dest, size: *size, mode: *mode }, asked));
+                Some(Backing::Memory)
+            }
+            Put::Proc => {
+                steps.push(step(Op::Proc { dest }, asked));
+                // The same names as in the host's, but for the processes.
+                Some(Backing::Host("/proc".into()))
+            }
+            Put::HostDev => {
+                steps.push(step(Op::Devices { source: c"/dev".to_owned(), dest }, asked));
+                Some(Backing::Host("/dev".into()))
+            }
+            Put::Dev => {
+                steps.push(step(Op::Tmpfs { dest: dest.clone(), size: None, mode: 0o755 }, asked));
+                self.sealed.push(dest);
+                Some(Backing::Memory)
+            }
+        };
+        if let Some(backing) = backing {
+            if !self.view.mount(at.clone(), backing) {
+                return match asked {
+                    None => {
+                        steps.clear();
+                        Ok(None)
+                    }
+                    Some(_) => Err(taken(wanted, &at, None)),
+                };
+            }
+        }
+        if matches!(wanted.put, Put::Dev) {
+            self.devices(&at, asked, steps)?;
+        }
+        if let Some(asked) = asked {
+            self.typed.push((at.clone(), asked.clone()));
+        }
+        Ok(Some(at))
+    }
+
+    /// The directories that must be made above what can be made, parents first.
+    fn missing_parents(&self, found: &Found) -> Vec<PathBuf> {
+        let Found::Makeable(at) = found else { return Vec::new() };
+        let above = at.ancestors().skip(1);
+        let mut missing: Vec<PathBuf> =
+            above.take_while(|dir| !matches!(self.view.resolve(dir), Found::There(..))).map(Path::to_owned).collect();
+        missing.reverse();
+        missing
+    }
+
+    fn dir(&mut self, at: &Path, mode: u32, asked: Option<&Asked>, steps: &mut Vec<Step>) -> Result<(), Error> {
+        steps.push(step(Op::Dir { place: place(at)?, mode }, asked));
+        self.view.make(at.to_owned(), Fact::Dir);
+        Ok(())
+    }
+
+    /// Fills a private /dev.
+    fn devices(&mut self, dev: &Path, asked: Option<&Asked>, steps: &mut Vec<Step>) -> Result<(), Error> {
+        for name in DEVICES {
+            let at = dev.join(name);
+            let source = Path::new("/dev").join(name);
+            steps.push(step(Op::MountPoint { place: place(&at)? }, asked));
+            steps.push(step(Op::Device { source: c_string(source.as_os_str())?, dest: c_string(at.as_os_str())? }, asked));
+            self.view.mount(at, Backing::Host(source));
+        }
+        for (target, name) in DEVICE_LINKS {
+            let at = dev.join(name);
+            steps.push(step(Op::Symlink { target: c_string(OsStr::new(target))?, place: place(&at)? }, asked));
+            self.view.make(at, Fact::Link(target.into()));
+        }
+        for (name, op) in [
+            ("pts", Op::Devpts { dest: c_string(dev.join("pts").as_os_str())? }),
+            ("shm", Op::Tmpfs { dest: c_string(dev.join("shm").as_os_str())?, size: None, mode: 0o1777 }),
+        ] {
+            let at = dev.join(name);
+            self.dir(&at, 0o755, asked, steps)?;
+            steps.push(step(op, asked));
+            self.view.mount(at, Backing::Memory);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn seal(&mut self) {
+        for dest in self.sealed.drain(..).rev() {
+            self.steps.push(Step { op: Op::Seal { dest }, asked: None });
+        }
+    }
+
+    /// Takes out of /proc what no namespace does, wherever one is shown.
+    pub(crate) fn mask_proc(&mut self, host: &Host) -> Result<(), Error> {
+        let root = host.uid == 0;
+        let hidden = PROC_HIDDEN.iter().chain(if root { &PROC_HIDDEN_ROOT[..] } else { &[] });
+        let read_only = PROC_READ_ONLY_ROOT.iter().filter(|_| root);
+        let masks = hidden.map(|name| (name, true)).chain(read_only.map(|name| (name, false)));
+        for (path, hide) in masks.map(|(name, hide)| (Path::new("/proc").join(name), hide)) {
+            let fact = host.look(&path);
+            if fact == Fact::Missing {
+                continue;
+            }
+            for at in self.view.places_of(&path) {
+                let dest = c_string(at.as_os_str())?;
+                let dir = fact == Fact::Dir;
+                let op = if hide {
+                    Op::Hide { dest, dir }
+                } else {
+                    Op::Restrict { dest, mounted: false, access: Access::ReadOnly, noexec: true }
+                };
+                self.steps.push(Step { op, asked: None });
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a ban applies; None where it may be missing and is.
+    fn banned(&self, ban: &Ban) -> Result<Option<(PathBuf, Fact)>, Error> {
+        let path = absolute(self.host, &ban.path, Some(&ban.asked))?;
+        match self.view.resolve(&path) {
+            Found::There(at, _) if self.is_process(&at) => Err(files_error(
+                Some(&ban.asked),
+                format!("find {} inside", shown(&path)),
+                "it names a process, and those inside are others",
+                "name a file of /proc that is none of a process's",
+            )),
+            Found::There(at, fact) => Ok(Some((at, fact))),
+            Found::Missing(_) | Found::Makeable(_) if ban.may_miss => Ok(None),
+            Found::Missing(at) | Found::Makeable(at) => Err(files_error(
+                Some(&ban.asked),
+                format!("find {} inside", shown(&path)),
+                format!("nothing is visible at {}", shown(&at)),
+                "name what another flag or a default shows, or leave the flag out",
+            )),
+            Found::Denied(errno) => Err(files_error(
+                Some(&ban.asked),
+                format!("find {} inside", shown(&path)),
+                errno.to_string(),
+                "the caller must be allowed to search every directory above it",
+            )),
+            Found::Nowhere(why) => {
+                Err(files_error(Some(&ban.asked), format!("find {} inside", shown(&path)), why, "name the place itself"))
+            }
+        }
+    }
+
+    /// Does `at` name a process in a /proc?
+    fn is_process(&self, at: &Path) -> bool {
+        let Backing::Host(shown) = self.view.backing(at) else { return false };
+        let Ok(below) = shown.strip_prefix("/proc") else { return false };
+        below.components().next().is_some_and(|name| name.as_os_str().as_bytes().iter().all(u8::is_ascii_digit))
+    }
+
+    /// The bans that apply, parents first; two for one place, or one below what is
+    /// hidden, are an error.
+    fn applicable(&self, bans: &[Ban], doing: &str) -> Result<Vec<(PathBuf, Fact, Asked)>, Error> {
+        let mut all: Vec<(PathBuf, Fact, Asked)> = Vec::new();
+        for ban in bans {
+            if let Some((at, fact)) = self.banned(ban)? {
+                all.push((at, fact, ban.asked.clone()));
+            }
+        }
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        for pair in all.windows(2) {
+            if pair[0].0 == pair[1].0 {
+                let problem = format!("{} names it already", pair[0].2.text());
+                return Err(files_error(
+                    Some(&pair[1].2),
+                    format!("{doing} {}", shown(&pair[1].0)),
+                    problem,
+                    "leave out one of the two",
+                ));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Refuses what is not to be found because `at` is hidden, or a directory above.
+    fn not_hidden(&self, at: Option<&Path>, asked: Option<&Asked>, doing: &str) -> Result<(), Error> {
+        let Some(at) = at else { return Ok(()) };
+        match self.hidden.iter().find(|(hidden, _)| at.starts_with(hidden)) {
+            None => Ok(()),
+            Some((_, other)) => {
+                let problem = format!("{} hides it", other.text());
+                Err(files_error(asked, doing.to_owned(), problem, "leave out one of the two"))
+            }
+        }
+    }
+
+    pub(crate) fn hide(&mut self, bans: &[Ban]) -> Result<(), Error> {
+        for (at, fact, asked) in self.applicable(bans, "hide")? {
+            self.not_hidden(at.parent(), Some(&asked), &format!("hide {}", shown(&at)))?;
+            let refuse =
+                |problem: String, remedy: &str| Err(files_error(Some(&asked), format!("hide {}", shown(&at)), problem, remedy));
+            if at == Path::new("/") {
+                return refuse("it is the root of the jail".into(), "name something in it");
+            }
+            if let Some((_, other)) = self.typed.iter().find(|(path, _)| path.starts_with(&at)) {
+                return refuse(format!("it would hide what {} shows", other.text()), "leave out one of the two");
+            }
+            let op = Op::Hide { dest: c_string(at.as_os_str())?, dir: fact == Fact::Dir };
+            self.steps.push(Step { op, asked: Some(asked.clone()) });
+            self.hidden.push((at, asked));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn noexec(&mut self, bans: &[Ban]) -> Result<(), Error> {
+        let all = self.applicable(bans, "forbid execution below")?;
+        for (index, (at, _, asked)) in all.iter().enumerate() {
+            self.not_hidden(Some(at), Some(asked), &format!("forbid execution below {}", shown(at)))?;
+            if let Some((_, _, other)) = all[..index].iter().find(|(above, ..)| at.starts_with(above)) {
+                return Err(files_error(
+                    Some(asked),
+                    format!("forbid execution below {}", shown(at)),
+                    format!("has no effect: {} covers it", other.text()),
+                    "leave it out",
+                ));
+            }
+            let mounted = self.view.is_mount(at);
+            let op = Op::Restrict { dest: c_string(at.as_os_str())?, mounted, access: Access::Writable, noexec: true };
+            self.steps.push(Step { op, asked: Some(asked.clone()) });
+        }
+        Ok(())
+    }
+
+    /// The directory to start in.
+    pub(crate) fn chdir(&self, policy: &Policy) -> Result<Step, Error> {
+        let Some(chdir) = &policy.chdir else {
+            let refuse = |errno: Errno| {
+                Err(files_error(
+                    None,
+                    "find the current directory".into(),
+                    errno.to_string(),
+                    "name one that is visible with --chdir",
+                ))
+            };
+            let visible = match &self.host.cwd {
+                Err(Errno::NOENT) => None,
+                Err(errno) => return refuse(*errno),
+                Ok(cwd) => match self.view.resolve(cwd) {
+                    Found::Denied(errno) if errno != Errno::ACCESS => return refuse(errno),
+                    Found::There(at, Fact::Dir)
+                        if self.view.backing(&at) == Backing::Host(cwd.clone())
+                            && !self.hidden.iter().any(|(hidden, _)| at.starts_with(hidden)) =>
+                    {
+                        Some(cwd)
+                    }
+                    Found::There(..) | Found::Missing(_) | Found::Makeable(_) | Found::Denied(_) | Found::Nowhere(_) => None,
+                },
+            };
+            let path = visible.map_or(Path::new("/"), PathBuf::as_path);
+            // Where / cannot be entered, it is the tree's doing.
+            let asked = policy.root.as_ref().filter(|_| path == Path::new("/")).and_then(|root| root.asked.clone());
+            return Ok(Step { op: Op::Chdir { path: c_string(path.as_os_str())? }, asked });
+        };
+        let asked = chdir.asked.as_ref();
+        let path = absolute(self.host, &chdir.value, asked)?;
+        let problem = match self.view.resolve(&path) {
+            Found::There(at, Fact::Dir) => {
+                self.not_hidden(Some(&at), asked, &format!("start in {}", shown(&at)))?;
+                return Ok(step(Op::Chdir { path: c_string(at.as_os_str())? }, asked));
+            }
+            Found::There(..) => "not a directory",
+            Found::Missing(_) | Found::Makeable(_) => "it is not visible inside",
+            Found::Denied(_) => "the caller may not search every directory above it",
+            Found::Nowhere(why) => why,
+        };
+        Err(files_error(
+            asked,
+            format!("start in {}", shown(&path)),
+            problem,
+            "show the directory with --ro or --rw, or make it with --dir",
+        ))
+    }
+}
+
+fn step(op: Op, asked: Option<&Asked>) -> Step {
+    Step { op, asked: asked.cloned() }
+}
+
+fn place(at: &Path) -> Result<Place, Error> {
+    Ok(Place {
+        path: c_string(at.as_os_str())?,
+        parent: c_string(at.parent().unwrap_or(Path::new("/")).as_os_str())?,
+        name: c_string(at.file_name().unwrap_or_default())?,
+    })
+}
