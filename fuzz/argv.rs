@@ -17,6 +17,8 @@ mod explain;
 mod flags;
 #[path = "../src/host.rs"]
 mod host;
+#[path = "../src/landlock.rs"]
+mod landlock;
 #[path = "../src/place.rs"]
 mod place;
 #[path = "../src/plan.rs"]

@@ -107,6 +107,10 @@ pub static FLAGS: &[Flag] = &[
     row("chdir", Words(&["DIR"]), false, Surroundings, "start in DIR (default: here if visible, else /)"),
     row("args", Words(&["FILE"]), true, Surroundings, "read further flags from FILE, one word a line"),
 
+    row("landlock", Words(&["default|none"]), false, Layers, "a second fence for files, signals and sockets"),
+    row("connect", Words(&["PORT"]), true, Layers, "with --net host: the only TCP ports to reach"),
+    row("listen", Words(&["PORT"]), true, Layers, "with --net host: the only TCP ports to listen on"),
+    row("degrade", Words(&["LAYER[,LAYER]"]), false, Layers, "do without a layer that this machine lacks"),
     row("nested", Nothing, false, Layers, "user namespaces, and so jails, may be made inside"),
     row("cap", Words(&["NAME"]), true, Layers, "keep one capability over the jail's own namespaces"),
 

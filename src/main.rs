@@ -23,6 +23,7 @@ mod greeting;
 mod host;
 mod init;
 mod keeper;
+mod landlock;
 mod launch;
 mod orphans;
 mod pasta;

@@ -9,8 +9,9 @@ use std::time::Duration;
 use crate::caps;
 use crate::error::{Asked, Error, Layer};
 use crate::host::{CALLERS, CgroupDir, Host, Opened};
+use crate::landlock::{self, Ruleset};
 use crate::place::Builder;
-use crate::policy::{Access, Anchor, ENV_PASSED, Env, Init, Net, Policy, Setting, What, glob_matches};
+use crate::policy::{Access, Anchor, Degradable, ENV_PASSED, Env, Init, Landlock, Net, Policy, Setting, What, glob_matches};
 use crate::rlimits::Limit;
 use crate::text::shown;
 use crate::wanted::{c_string, files_error, wanted};
@@ -42,8 +43,6 @@ pub enum Op {
     /// Read all of what is no regular file into memory, before there is a jail that
     /// would have to wait for it.
     Gather { fd: i32 },
-    /// Make the ruleset that `KeepSignals` puts on.
-    Ruleset,
     /// Give up the supplementary groups, which only a privileged caller may.
     DropGroups,
     /// Make a cgroup with limits below `parent`, out of which processes must give
@@ -132,8 +131,10 @@ pub enum Op {
     Rlimit { limit: Limit },
     /// Close what was inherited from descriptor 3 up.
     CloseDescriptors { keep: Vec<i32> },
-    /// Send no signal out of the jail.
-    KeepSignals,
+    /// Make Landlock's rules, while what they name can be reached.
+    Ruleset { abi: u32, ruleset: Ruleset },
+    /// Put them on.
+    Landlock,
     /// Refuse the system calls that type into a terminal.
     FilterTerminal,
 }
@@ -203,6 +204,8 @@ pub struct Plan {
     pub own_pids: bool,
     /// Is the network connected by pasta(1)?
     pub pasta: bool,
+    /// The layers that this machine lacks and the user does without.
+    pub degraded: Vec<&'static str>,
     /// Is the command in a session of its own, out of the terminal's reach?
     pub own_session: bool,
     /// Has the jail a terminal of its own?
@@ -297,6 +300,8 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     if policy.pty.is_some() {
         inside.push(Step { op: Op::OpenTerminal, asked: policy.pty.clone() });
     }
+    let landlock = landlock(policy, host, &inside, own_pids, lock)?;
+    inside.extend(landlock.clone());
     // In a namespace of its own the command could move what hides and protects.
     let mut no_more = (policy.nested.is_none()).then(|| default(Op::NoUserNamespaces));
     if !lock {
@@ -337,11 +342,9 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         last.push(Step { op: Op::Rlimit { limit: *limit }, asked: Some(asked.clone()) });
     }
     last.push(Step { op: Op::CloseDescriptors { keep: kept_descriptors(policy, host)? }, asked: first(&policy.fds) });
-    // Without a process table of its own the host's processes are there to be
-    // signalled.
-    let keep_signals = host.scopes_signals && own_pids;
-    if keep_signals {
-        last.insert(0, default(Op::KeepSignals));
+    if landlock.is_some() {
+        let close = last.len() - 1;
+        last.insert(close, default(Op::Landlock));
     }
     // Last, so that it need allow nothing that only the launch does.
     last.push(default(Op::FilterTerminal));
@@ -357,9 +360,6 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     if host.can_drop_groups {
         outside.push(default(Op::DropGroups));
     }
-    if keep_signals {
-        outside.push(default(Op::Ruleset));
-    }
     if !own_pids {
         outside.push(default(Op::AdoptFromOutside));
         last.insert(0, default(Op::DieWithInit));
@@ -374,6 +374,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         init: policy.init.value,
         own_pids,
         pasta: policy.net.value == Net::Pasta,
+        degraded: if landlock_is_degraded(policy, host) { vec!["landlock"] } else { Vec::new() },
         own_session: policy.new_session.is_some() || policy.pty.is_some(),
         pty: policy.pty.is_some(),
         timeout: policy
@@ -382,6 +383,54 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
             .map(|timeout| TimeLimit { timeout: timeout.value, grace: policy.grace.as_ref().map_or(GRACE, |grace| grace.value) }),
         command: Command { argv: policy.command.clone(), candidates, env },
     })
+}
+
+/// Is Landlock to be done without, because the kernel has none?
+fn landlock_is_degraded(policy: &Policy, host: &Host) -> bool {
+    let may = policy.degrade.as_ref().is_some_and(|degrade| degrade.value.contains(&Degradable::Landlock));
+    host.landlock_abi == 0 && may
+}
+
+/// Landlock's rules for what `inside` shows; None without.
+fn landlock(policy: &Policy, host: &Host, inside: &[Step], own_pids: bool, lock: bool) -> Result<Option<Step>, Error> {
+    let ports = || policy.connect.iter().chain(&policy.listen);
+    let asked = ports().next().map(|(_, asked)| asked.clone()).or_else(|| policy.landlock.asked.clone());
+    let refuse = |problem: &str, remedy: &str| {
+        let flag = asked.as_ref().map(|asked| asked.text().to_owned());
+        Err(Error { doing: "make Landlock's rules".into(), layer: Layer::Kernel, ..Error::usage(flag, problem, remedy) })
+    };
+    if policy.landlock.value == Landlock::None {
+        return Ok(None);
+    }
+    let abi = host.landlock_abi;
+    if ports().next().is_some() && abi < 4 {
+        return refuse("this kernel's Landlock knows no ports", "Linux 6.7 has them; or leave the flag out");
+    }
+    if landlock_is_degraded(policy, host) {
+        return Ok(None);
+    }
+    if abi == 0 {
+        let remedy = "boot it with landlock among its lsm= (CONFIG_SECURITY_LANDLOCK, Linux 5.13), or say --degrade landlock";
+        return refuse("this kernel has no Landlock, or it is not switched on", remedy);
+    }
+    // Who may mount cannot be bound by rules for files.
+    let mounts = lock || policy.nested.is_some();
+    let mut descriptors: Vec<i32> = policy.fds.iter().map(|(fd, _)| *fd).chain(0..3).collect();
+    descriptors.sort_unstable();
+    let mut ruleset = landlock::ruleset(abi, inside, mounts, own_pids, descriptors);
+    if ports().next().is_some() {
+        let sorted = |ports: &[(u16, Asked)]| {
+            let mut all: Vec<u16> = ports.iter().map(|(port, _)| *port).collect();
+            all.sort_unstable();
+            all
+        };
+        ruleset.only_ports(sorted(&policy.connect), sorted(&policy.listen));
+    }
+    if ruleset.is_empty() {
+        return Ok(None);
+    }
+    let asked = first(&policy.connect).or_else(|| first(&policy.listen)).or_else(|| policy.landlock.asked.clone());
+    Ok(Some(Step { op: Op::Ruleset { abi, ruleset }, asked }))
 }
 
 /// The cgroup for the limits of the whole jail; None without such.

@@ -131,6 +131,27 @@ pub enum Init {
     None,
 }
 
+/// Landlock's rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Landlock {
+    /// As many as this kernel has.
+    Default,
+    /// None.
+    None,
+}
+
+/// A layer that a user may do without where the machine has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Degradable {
+    /// Landlock.
+    Landlock,
+}
+
+impl Degradable {
+    /// Each, by its name.
+    const ALL: [(&str, Self); 1] = [("landlock", Self::Landlock)];
+}
+
 /// How `--explain` prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -165,6 +186,10 @@ pub struct Policy {
     pub fds: Vec<(i32, Asked)>,
     pub chdir: Option<Setting<PathBuf>>,
     pub caps: Vec<(u32, Asked)>,
+    pub landlock: Setting<Landlock>,
+    pub connect: Vec<(u16, Asked)>,
+    pub listen: Vec<(u16, Asked)>,
+    pub degrade: Option<Setting<Vec<Degradable>>>,
     pub nested: Option<Asked>,
     pub timeout: Option<Setting<Duration>>,
     pub grace: Option<Setting<Duration>>,
@@ -221,6 +246,10 @@ impl Policy {
             fds: Vec::new(),
             chdir: None,
             caps: Vec::new(),
+            landlock: setting(Landlock::Default),
+            connect: Vec::new(),
+            listen: Vec::new(),
+            degrade: None,
             nested: None,
             timeout: None,
             grace: None,
@@ -345,6 +374,10 @@ fn set(policy: &mut Policy, given: &Given) -> Result<(), Error> {
             let number = capability(given)?;
             policy.caps.push((number, asked));
         }
+        "landlock" => policy.landlock = word(given, &[("default", Landlock::Default), ("none", Landlock::None)])?,
+        "connect" => policy.connect.push((port(given)?, asked)),
+        "listen" => policy.listen.push((port(given)?, asked)),
+        "degrade" => policy.degrade = Some(Setting { value: degrade(given)?, asked: Some(asked) }),
         "nested" => policy.nested = Some(asked),
         "timeout" => policy.timeout = Some(Setting { value: duration(given)?, asked: Some(asked) }),
         "grace" => policy.grace = Some(Setting { value: duration(given)?, asked: Some(asked) }),
@@ -490,6 +523,32 @@ fn rlimit(given: &Given) -> Result<Limit, Error> {
     Ok(Limit { resource, soft, hard })
 }
 
+fn port(given: &Given) -> Result<u16, Error> {
+    let port = given.values[0].to_str().and_then(units::whole).and_then(|port| u16::try_from(port).ok());
+    port.filter(|port| *port > 0).ok_or_else(|| {
+        bad(
+            given,
+            format!("{} is not a TCP port", shown(&given.values[0])),
+            "write a number from 1 to 65535, and the flag once for each",
+        )
+    })
+}
+
+fn degrade(given: &Given) -> Result<Vec<Degradable>, Error> {
+    let mut layers = Vec::new();
+    for name in given.values[0].to_str().unwrap_or("").split(',') {
+        let Some((_, layer)) = Degradable::ALL.iter().find(|(known, _)| *known == name) else {
+            let known = Degradable::ALL.map(|(name, _)| name).join(", ");
+            return Err(bad(given, format!("{} is no layer to go without", shown(name)), format!("name one of: {known}")));
+        };
+        if layers.contains(layer) {
+            return Err(bad(given, format!("{name} is named twice"), "name it once"));
+        }
+        layers.push(*layer);
+    }
+    Ok(layers)
+}
+
 /// The descriptor of `--status-fd`. Not one that the command has, too: what it
 /// wrote there would pass for a record.
 pub fn status_fd(given: &Given) -> Result<i32, Error> {
@@ -580,6 +639,25 @@ fn contradictions(policy: &Policy) -> Result<(), Error> {
     }
     if let (Some(Setting { asked: Some(asked), .. }), None) = (&policy.grace, &policy.timeout) {
         return refuse(asked, "has no effect without --timeout", "add --timeout, or leave it out");
+    }
+    let ports = || policy.connect.iter().chain(&policy.listen);
+    if let (Some((_, asked)), true) = (ports().next(), policy.net.value != Net::Host) {
+        return refuse(asked, "has no effect without --net host", "add --net host, or leave it out");
+    }
+    if let (Some((_, asked)), Landlock::None) = (ports().next(), policy.landlock.value) {
+        return refuse(asked, "contradicts --landlock none, which is what would do it", "leave out one of the two");
+    }
+    for all in [&policy.connect, &policy.listen] {
+        if let Some((_, (_, asked))) =
+            all.iter().enumerate().find(|(index, (port, _))| all[..*index].iter().any(|(p, _)| p == port))
+        {
+            return refuse(asked, "given twice", "give it once");
+        }
+    }
+    if let (Some(Setting { value, asked: Some(asked) }), Landlock::None) = (&policy.degrade, policy.landlock.value) {
+        if value.contains(&Degradable::Landlock) {
+            return refuse(asked, "has no effect: --landlock none leaves it out", "leave out one of the two");
+        }
     }
     for (index, (limit, asked)) in policy.rlimits.iter().enumerate() {
         if policy.rlimits[..index].iter().any(|(other, _)| other.resource == limit.resource) {
@@ -704,6 +782,12 @@ mod tests {
             ("--uid 4294967295 x", "is not an id"),
             ("--pty --new-session x", "has no effect"),
             ("--grace 5 x", "has no effect without --timeout"),
+            ("--connect 80 x", "has no effect without --net host"),
+            ("--net host --connect 80 --connect 80 x", "given twice"),
+            ("--net host --listen 0 x", "is not a TCP port"),
+            ("--net host --connect 80 --landlock none x", "contradicts --landlock none"),
+            ("--degrade landlok x", "name one of: landlock"),
+            ("--degrade landlock --landlock none x", "has no effect"),
             ("--memory 0 x", "is no such limit"),
             ("--tasks 0 x", "from 1 up"),
             ("--cpus none x", "from 0.01 up"),
