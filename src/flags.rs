@@ -125,6 +125,7 @@ pub static FLAGS: &[Flag] = &[
     row("init", Words(&["reaper|none"]), false, Life, "what is process 1: a reaper, or the command itself"),
 
     row("explain", Perhaps("text|json"), false, Seeing, "print what would be done and why; run nothing"),
+    row("check", Perhaps("text|json"), false, Seeing, "try what this machine offers, layer by layer"),
     row("status-fd", Words(&["N"]), false, Seeing, "write a record of start and end to descriptor N"),
     row("version", Nothing, false, Seeing, "print the version"),
     row("help", Nothing, false, Seeing, "print this"),

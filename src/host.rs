@@ -284,7 +284,8 @@ fn own_cgroup() -> Option<(PathBuf, PathBuf)> {
         }
         let below = own.strip_prefix(root).ok()?;
         // A cgroup namespace's own root is seen from within as /.
-        (!below.components().any(|name| name.as_os_str() == "..")).then(|| (point.into(), Path::new(point).join(below)))
+        (!below.components().any(|name| name.as_os_str() == ".."))
+            .then(|| (point.into(), Path::new(point).join(below).components().collect()))
     })
 }
 

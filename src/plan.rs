@@ -444,14 +444,20 @@ fn cgroup(policy: &Policy, host: &Host) -> Result<Option<Step>, Error> {
     };
     let flags = [&policy.memory, &policy.tasks, &policy.cpus];
     let Some(asked) = flags.into_iter().flatten().find_map(|setting| setting.asked.clone()) else { return Ok(None) };
+    cgroup_for(limits, &host.cgroups(), &asked).map(Some)
+}
 
-    let cgroups = host.cgroups();
+/// Where a cgroup with `limits` can be made; `cgroups` as `Host::cgroups` gives them.
+///
+/// # Errors
+/// There is no such place.
+pub fn cgroup_for(limits: Limits, cgroups: &[CgroupDir], asked: &Asked) -> Result<Step, Error> {
     let has = |all: &[String]| limits.controllers().all(|name| all.iter().any(|has| has == name));
     let step = |dir: &CgroupDir, move_callers| {
         let parent = c_string(dir.path.as_os_str())?;
-        Ok(Some(Step { op: Op::MakeCgroup { parent, move_callers, limits }, asked: Some(asked.clone()) }))
+        Ok(Step { op: Op::MakeCgroup { parent, move_callers, limits }, asked: Some(asked.clone()) })
     };
-    let problem = match &cgroups[..] {
+    let problem = match cgroups {
         // Where other jails of this caller's have moved it to.
         [own, above, ..]
             if own.path.ends_with(OsStr::from_bytes(CALLERS.to_bytes())) && above.writable && has(&above.controllers) =>

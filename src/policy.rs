@@ -152,7 +152,7 @@ impl Degradable {
     const ALL: [(&str, Self); 1] = [("landlock", Self::Landlock)];
 }
 
-/// How `--explain` prints.
+/// How `--explain` and `--check` print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// For a person.
@@ -211,6 +211,8 @@ pub enum Request {
     Run(Policy),
     /// Say what would be done.
     Explain(Policy, Format),
+    /// Say what this machine offers, for this, a jail without flags.
+    Check(Policy, Format),
     /// `--help`.
     Help,
     /// `--version`.
@@ -278,14 +280,20 @@ pub fn interpret(typed: Typed) -> Result<Request, Error> {
     if typed.flags.iter().any(|given| given.flag.long == "version") {
         return Ok(Request::Version);
     }
+    if let Some(given) = typed.flags.iter().find(|given| given.flag.long == "check") {
+        if let Some(other) = typed.flags.iter().find(|given| given.flag.long != "check") {
+            return Err(bad(other, "has no effect with --check", "leave it out"));
+        }
+        if let Some(command) = typed.command.first() {
+            return Err(bad(given, format!("{} would not be run", shown(command)), "leave out one of the two"));
+        }
+        return Ok(Request::Check(Policy::new(vec!["check".into()]), format(given)?));
+    }
     let mut policy = Policy::new(typed.command);
     let mut explain = None;
     for given in &typed.flags {
         if given.flag.long == "explain" {
-            explain = Some(match given.values.first() {
-                None => Format::Text,
-                Some(_) => word(given, &[("text", Format::Text), ("json", Format::Json)])?.value,
-            });
+            explain = Some(format(given)?);
         } else {
             set(&mut policy, given)?;
         }
@@ -483,6 +491,14 @@ fn duration(given: &Given) -> Result<Duration, Error> {
             "write seconds above 0, or a number with ms, s, m or h, e.g. 1.5m",
         )
     })
+}
+
+/// How `--explain` and `--check` print.
+fn format(given: &Given) -> Result<Format, Error> {
+    match given.values.first() {
+        None => Ok(Format::Text),
+        Some(_) => Ok(word(given, &[("text", Format::Text), ("json", Format::Json)])?.value),
+    }
 }
 
 const SIZE: &str = "write bytes from 1 up, or a number with k, m, g or t, e.g. 512m";
@@ -788,6 +804,9 @@ mod tests {
             ("--net host --connect 80 --landlock none x", "contradicts --landlock none"),
             ("--degrade landlok x", "name one of: landlock"),
             ("--degrade landlock --landlock none x", "has no effect"),
+            ("--check --net host", "--net host: has no effect with --check"),
+            ("--check x", "x would not be run"),
+            ("--check=yaml", "write one of: text, json"),
             ("--memory 0 x", "is no such limit"),
             ("--tasks 0 x", "from 1 up"),
             ("--cpus none x", "from 0.01 up"),
