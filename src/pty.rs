@@ -222,17 +222,18 @@ impl Relay {
         }
     }
 
-    /// What to wait for: the master, the input, the output.
-    pub(crate) fn wants(&self) -> [(BorrowedFd<'_>, PollFlags); 3] {
-        let master = self.master.as_fd();
-        let mut on_master = PollFlags::empty();
-        on_master.set(PollFlags::IN, self.outward.is_empty() && !self.over);
-        on_master.set(PollFlags::OUT, !self.inward.is_empty());
-        let nothing = (master, PollFlags::empty());
+    /// What to wait for: the master, the input, the output. None where nothing is
+    /// wanted: poll would tell of a line that was hung up all the same.
+    pub(crate) fn wants(&self) -> [Option<(BorrowedFd<'_>, PollFlags)>; 3] {
+        let mut master = PollFlags::empty();
+        master.set(PollFlags::IN, self.outward.is_empty() && !self.over);
+        master.set(PollFlags::OUT, !self.inward.is_empty() && !self.over);
+        let input = self.input.filter(|_| self.inward.is_empty() && !self.in_background());
+        let output = self.output.as_ref().filter(|_| !self.outward.is_empty());
         [
-            (master, on_master),
-            self.input.filter(|_| self.inward.is_empty() && !self.in_background()).map_or(nothing, |fd| (fd, PollFlags::IN)),
-            self.output.as_ref().filter(|_| !self.outward.is_empty()).map_or(nothing, |out| (out.as_fd(), PollFlags::OUT)),
+            (!master.is_empty()).then_some((self.master.as_fd(), master)),
+            input.map(|input| (input, PollFlags::IN)),
+            output.map(|output| (output.as_fd(), PollFlags::OUT)),
         ]
     }
 

@@ -202,11 +202,8 @@ impl Supervisor<'_> {
         relay.hang_up();
         while !relay.is_dry() {
             let [master, _, output] = relay.wants();
-            let mut fds = [
-                PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
-                PollFd::from_borrowed_fd(master.0, master.1),
-                PollFd::from_borrowed_fd(output.0, output.1),
-            ];
+            let signals = self.signals.as_fd();
+            let mut fds = [PollFd::from_borrowed_fd(signals, PollFlags::IN), either(master, signals), either(output, signals)];
             let patient = relay.has_output() && !self.asked_to_end;
             let patience = if patient { None } else { Some(SILENCE) };
             let limit = [self.time_left(), patience].into_iter().flatten().min();
@@ -230,16 +227,15 @@ impl Supervisor<'_> {
     /// can be read, and how it is with what the relay wants.
     fn ready(&self) -> Result<([bool; 4], [PollFlags; 3]), Errno> {
         let signals = self.signals.as_fd();
-        let nothing = (signals, PollFlags::empty());
-        let [master, caller_in, caller_out] = self.relay.as_ref().map_or([nothing; 3], Relay::wants);
+        let [master, caller_in, caller_out] = self.relay.as_ref().map_or([None; 3], Relay::wants);
         let mut fds = [
             PollFd::from_borrowed_fd(signals, PollFlags::IN),
-            input(self.reports.as_ref().map(AsFd::as_fd), signals),
-            input(self.listener.as_ref().map(AsFd::as_fd), signals),
-            input(self.pasta.as_ref().and_then(Running::says), signals),
-            PollFd::from_borrowed_fd(master.0, master.1),
-            PollFd::from_borrowed_fd(caller_in.0, caller_in.1),
-            PollFd::from_borrowed_fd(caller_out.0, caller_out.1),
+            either(self.reports.as_ref().map(AsFd::as_fd).map(readable), signals),
+            either(self.listener.as_ref().map(AsFd::as_fd).map(readable), signals),
+            either(self.pasta.as_ref().and_then(Running::says).map(readable), signals),
+            either(master, signals),
+            either(caller_in, signals),
+            either(caller_out, signals),
         ];
         let mut left = self.time_left();
         if self.relay.as_ref().is_some_and(Relay::in_background) {
@@ -487,13 +483,15 @@ impl Supervisor<'_> {
     }
 }
 
-/// Asks of `fd` whether it can be read; in the place of one that is gone, asks
-/// nothing of `other`.
-fn input<'a>(fd: Option<BorrowedFd<'a>>, other: BorrowedFd<'a>) -> PollFd<'a> {
-    match fd {
-        Some(fd) => PollFd::from_borrowed_fd(fd, PollFlags::IN),
-        None => PollFd::from_borrowed_fd(other, PollFlags::empty()),
-    }
+/// Asks for what is wanted of a descriptor; in the place of one of which nothing is,
+/// asks nothing of `other`, which is never at an end.
+fn either<'a>(wanted: Option<(BorrowedFd<'a>, PollFlags)>, other: BorrowedFd<'a>) -> PollFd<'a> {
+    let (fd, events) = wanted.unwrap_or((other, PollFlags::empty()));
+    PollFd::from_borrowed_fd(fd, events)
+}
+
+fn readable(fd: BorrowedFd<'_>) -> (BorrowedFd<'_>, PollFlags) {
+    (fd, PollFlags::IN)
 }
 
 fn nanoseconds(duration: std::time::Duration) -> u64 {
