@@ -173,6 +173,31 @@ fn mounts_do_not_propagate_in() {
 }
 
 #[test]
+fn mounts_do_not_propagate_out() {
+    if !we_are_root() {
+        return skip("this needs root");
+    }
+    let s = Scratch::new();
+    s.dir("p/sub");
+    s.file("go", "");
+    // Inside, one who may mount does so below a directory that is shared outside; all
+    // in a namespace of the test's own.
+    let p = s.0.join("p");
+    let script = format!(
+        "mount --bind p p && mount --make-shared p && as_user mkdir p/twin &&
+         as_user jail --rw p --as-root --cap sys_admin -- sh -c \"mount -t tmpfs x {p}/sub && touch {p}/sub/in && ls {p}/sub; \
+             mount --make-shared {p}; mount -t tmpfs x {p}/twin && touch {p}/twin/in; echo ready; cat\" < wait | {{
+         while read line && echo $line && [ \"$line\" != ready ]; do :; done
+         ls p/sub p/twin; grep -c \" {p}/\" /proc/self/mountinfo; }} &
+         exec 3> wait; sleep 0.4; exec 3>&-; wait",
+        p = p.display()
+    );
+    let as_user = format!("as_user() {{ setpriv --reuid={USER} --regid={USER} --clear-groups -- \"$@\"; }}");
+    let out = outside_in(&s.0, true, &format!("mkfifo wait; exec unshare -m sh -c '{as_user}\n{script}'"));
+    assert_eq!(out.out, "in\nready\np/sub:\n\np/twin:\n0\n", "{out:?}");
+}
+
+#[test]
 fn odd_names_work() {
     let s = Scratch::new();
     for name in [&b"a,b:c\\d e"[..], b"new\nline", b"\xff\xfe", b"size=1", b"'\"$(x)"] {
@@ -222,4 +247,83 @@ fn the_start_directory_is_the_callers_where_visible() {
     sh_in(&dir, "--chdir .", "pwd").refused(&["--chdir .", "not visible inside"]);
     s.link("l", "p");
     assert_eq!(sh_in(&s.0.join("l"), "--rw .", "pwd -P").good(), dir.to_str().unwrap());
+}
+
+#[test]
+fn a_default_home_does_not_cover_what_a_flag_shows() {
+    let s = Scratch::new();
+    s.file("home/project/f", "shown");
+    s.file("home/private", "not shown");
+    let home = s.0.join("home");
+    let run = |flags: &str, script: &str| {
+        let mut jail = command(jail(), &home.join("project"), false);
+        jail.args(flags.split_whitespace()).args(["--", "sh", "-c", script]).env("HOME", &home);
+        outcome(jail)
+    };
+    let (above, home_shown) = (format!("--rw {}", s.0.display()), format!("--ro {}", home.display()));
+    for flags in [&above, &home_shown] {
+        assert_eq!(run(flags, "cat f ~/private").good(), "shownnot shown", "{flags}");
+    }
+    // What lies in the home is shown in an empty one.
+    assert_eq!(run("--rw .", "cat f; ls -A ~; echo x > ~/new && cat ~/new; echo y > g").good(), "shownproject\nx");
+    assert_eq!(std::fs::read_to_string(home.join("project/g")).unwrap(), "y\n");
+    assert!(!home.join("new").exists());
+    assert_eq!(run("", "ls -A ~; pwd").good(), "/");
+}
+
+#[test]
+fn a_start_directory_that_is_hidden_is_not_visible() {
+    let s = Scratch::new();
+    let dir = s.dir("p/deep");
+    let (above, p) = (s.0.display(), s.0.join("p"));
+    assert_eq!(sh_in(&p, &format!("--rw {above}"), "pwd").good(), p.to_str().unwrap());
+    assert_eq!(sh_in(&p, &format!("--rw {above} --hide {above}/p"), "pwd").good(), "/");
+    assert_eq!(sh_in(&dir, &format!("--rw {above} --hide {above}/p"), "pwd").good(), "/");
+    assert_eq!(sh_in(&dir, &format!("--rw {above} --hide {above}/p/deep"), "pwd").good(), "/");
+    sh_in(&p, &format!("--rw {above} --hide . --chdir ."), "pwd").refused(&["--chdir .", "--hide . hides it"]);
+}
+
+#[test]
+fn a_path_may_go_up() {
+    let s = Scratch::new();
+    s.file("x/f", "x's");
+    s.file("y/f", "y's");
+    s.dir("y/deep");
+    let script = format!("cat {0}/x/f; ls {0}", s.0.display());
+    assert_eq!(sh_in(&s.0.join("y"), "--ro ../x", &script).good(), "x'sx");
+    assert_eq!(sh_in(&s.0.join("y"), "--ro ../x/../x/.", &script).good(), "x'sx");
+    assert_eq!(
+        sh_in(&s.0.join("y/deep"), "--ro ../../x --rw ..", "pwd; cat ../f; cat ../../x/f").good(),
+        format!("{}/y/deep\ny'sx's", s.0.display())
+    );
+    // What precedes a `..` is followed first, where it is a link.
+    s.link("y/link", "../x");
+    s.dir("x/below");
+    s.file("beside", "beside x");
+    assert_eq!(sh_in(&s.0.join("y"), "--ro link/../beside", &format!("cat {}/beside", s.0.display())).good(), "beside x");
+    sh_in(&s.0, "--ro ../no-such-directory", "true").refused(&["--ro ../no-such-directory", "No such file"]);
+}
+
+#[test]
+fn the_callers_umask_is_not_that_of_what_is_made() {
+    let s = Scratch::new();
+    s.file("in", "content");
+    s.dir("shown");
+    for umask in ["0777", "0077", "0"] {
+        let out = outside_in(
+            &s.0,
+            false,
+            &format!(
+                "umask {umask}; exec jail --file 7 /a/f --dir /a/d/e --ro-bind in /b/c --ro-bind shown /b/d --tmpfs /t --symlink x /l -- \
+                 sh -c 'umask; cat /a/f /b/c; stat -c %a /a /a/f /a/d /a/d/e /b /t; ls /b/d; echo x > /t/f; stat -c %a /t/f' 7< in"
+            ),
+        );
+        let own = match umask {
+            "0777" => "0\n",
+            "0077" => "600\n",
+            _ => "666\n",
+        };
+        let umask = format!("{umask:0>4}");
+        assert_eq!(out.out, format!("{umask}\ncontentcontent755\n644\n755\n755\n755\n755\n{own}"), "{out:?}");
+    }
 }

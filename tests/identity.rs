@@ -151,7 +151,103 @@ fn no_descriptor_passes_but_those_named() {
     run("--fd 17").refused(&["--fd 17", "not open"]);
 }
 
+/// `put COMMAND...` runs a command in a new session keyring that holds a key, whose
+/// number is in KEY; `get` says what can be had of it.
+const KEYS: &str = r#"
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+ADD, KEYCTL = {'x86_64': (248, 250), 'aarch64': (217, 219)}[os.uname().machine]
+JOIN, SEARCH, READ, SESSION = 1, 10, 11, -3
+def call(number, *words):
+    words = [ctypes.c_long(w) if isinstance(w, int) else w for w in words]
+    done = libc.syscall(ctypes.c_long(number), *words)
+    return done if done >= 0 else os.strerror(ctypes.get_errno())
+if sys.argv[1] == 'put':
+    call(KEYCTL, JOIN, None)
+    os.environ['KEY'] = str(call(ADD, b'user', b'of-the-session', b'secret', 6, SESSION))
+    os.execvp(sys.argv[2], sys.argv[2:])
+key = int(os.environ['KEY'])
+content = ctypes.create_string_buffer(100)
+found = call(KEYCTL, SEARCH, SESSION, b'user', b'of-the-session', 0)
+print('found' if found == key else found)
+read = call(KEYCTL, READ, key, content, 99)
+print(content.value.decode() if isinstance(read, int) else read)
+"#;
+
 #[test]
 fn a_session_keyring_does_not_pass() {
     assert_eq!(sh("--as-root", "cat /proc/keys 2>/dev/null | wc -l").good(), "0");
+    let s = Scratch::new();
+    s.file("keys.py", KEYS);
+    let get = |line: &str| outside_in(&s.0, false, &format!("python3 keys.py put sh -c '{line}'"));
+    let outside = get("python3 keys.py get");
+    if outside.err.contains("invalid literal") {
+        return skip(&format!("this kernel has no keys: {}", outside.err));
+    }
+    assert_eq!(outside.good(), "found\nsecret");
+    for flags in ["", "--as-root", "--as-root --cap sys_admin", "--pid host", "--init none"] {
+        let inside = get(&format!("jail {flags} --ro . --env KEY -- python3 keys.py get"));
+        assert_eq!(inside.good(), "Required key not available\nPermission denied", "{flags}");
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_pass_unchanged() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    // Every byte but NUL, which ends a word.
+    let every: Vec<u8> = (1..=255).collect();
+    let every = OsStr::from_bytes(&every);
+    let show = "printf %s \"$1\" | od -An -v -tx1; printf %s \"$ODD\" | od -An -v -tx1; printf %s \"$SET\" | od -An -v -tx1";
+    let mut set = b"SET=".to_vec();
+    set.extend_from_slice(every.as_bytes());
+    let mut outside = command(std::path::Path::new("/bin/sh"), std::path::Path::new("/"), false);
+    outside.args(["-c", show, "sh"]).arg(every).env("ODD", every).env("SET", every);
+    let mut inside = command(jail(), std::path::Path::new("/"), false);
+    inside.args(["--env", "ODD", "--env"]).arg(OsStr::from_bytes(&set)).args(["--", "sh", "-c", show, "sh"]).arg(every);
+    inside.env("ODD", every);
+    let (outside, inside) = (outcome(outside), outcome(inside));
+    assert_eq!(outside.good().split_whitespace().count(), 3 * 255);
+    assert_eq!(inside.good(), outside.good());
+    // A glob, too, sees the bytes of names and values.
+    let mut glob = command(jail(), std::path::Path::new("/"), false);
+    glob.args(["--env", "OD*", "--", "sh", "-c", "printf %s \"$ODD\""]).env("ODD", "two\nlines");
+    assert_eq!(outcome(glob).good(), "two\nlines");
+}
+
+#[test]
+fn what_exec_passes_on_reaches_the_command_unchanged() {
+    // Niceness, scheduling policy, processors, limits, personality, umask, ignored and
+    // blocked signals, and what else the kernel keeps with a process.
+    let look = "cat /proc/self/limits; grep -E \"^(SigBlk|SigIgn|Cpus_allowed|Mems_allowed|THP)\" /proc/self/status; \
+         cut -d\" \" -f18,19,40,41 /proc/self/stat; umask; nice; ionice; \
+         cat /proc/self/oom_score_adj /proc/self/timerslack_ns /proc/self/personality /proc/self/coredump_filter 2>&1; true";
+    let s = Scratch::new();
+    s.file("look", look);
+    let block = "perl -MPOSIX -e 'sigprocmask(SIG_BLOCK, POSIX::SigSet->new(SIGUSR2, SIGTERM, SIGCHLD, 40)); exec @ARGV' ";
+    let mut seen = Vec::new();
+    for setting in [
+        "",
+        "nice -n 7 ",
+        "chrt -b 0 ",
+        "chrt -i 0 ",
+        "taskset 1 ",
+        "ionice -c 3 ",
+        "setarch -R ",
+        "choom -n 500 -- ",
+        "prlimit --nofile=123:456 --core=0 --stack=1000000 --cpu=1000 --fsize=100000000 ",
+        "umask 0137; ",
+        "trap '' USR1 HUP PIPE CHLD TSTP; ",
+        block,
+    ] {
+        let out = outside_in(&s.0, false, &format!("{setting}bash ./look; echo ---; {setting}jail --ro . -- bash ./look"));
+        let (outside, inside) = out.good().split_once("---\n").unwrap();
+        assert_eq!(inside.trim_end(), outside.trim_end(), "{setting}{}", out.err);
+        seen.push(outside.to_owned());
+    }
+    // The allowed twin: each setting was one that can be seen.
+    for (index, one) in seen.iter().enumerate() {
+        // Where there is one processor, or a container that sets these.
+        assert!(index == 0 || index == 4 || *one != seen[0], "setting {index} made no difference: {one}");
+    }
 }

@@ -297,6 +297,30 @@ fn long_arguments_pass() {
 }
 
 #[test]
+fn a_mebibyte_of_environment_passes_beside_as_much_of_arguments() {
+    let long = "x".repeat(120_000);
+    let mut jail = command(jail(), Path::new("/"), false);
+    jail.args(["--env", "LONG_*", "--", "sh", "-c", "env | grep ^LONG_ | wc -c; echo $# ${#1}", "sh"]);
+    for n in 0..9 {
+        jail.env(format!("LONG_{n}"), &long);
+    }
+    jail.args(std::iter::repeat_n(&long, 7));
+    // LONG_n= and a newline each.
+    assert_eq!(outcome(jail).good(), format!("{}\n7 120000", 9 * (120_000 + 8)));
+    // One that a kernel does not take is told as such, and not cut.
+    let mut jail = command(self::jail(), Path::new("/"), false);
+    jail.args(["--env", &format!("X={}", "x".repeat(120_000)), "--", "sh", "-c", "echo ${#X}"]);
+    assert_eq!(outcome(jail).good(), "120000");
+    let mut jail = command(self::jail(), Path::new("/"), false);
+    jail.arg("--args").arg("/dev/stdin").args(["--", "sh", "-c", "echo ${#X}"]);
+    let s = Scratch::new();
+    let flags = s.file("flags", &format!("--env=X={}\n", "x".repeat(200_000)));
+    jail.stdin(std::fs::File::open(flags).unwrap());
+    let out = outcome(jail);
+    assert!(out.status == 126 && out.err.contains("longer than the kernel takes"), "{out:?}");
+}
+
+#[test]
 fn nothing_is_left_on_the_host() {
     let s = Scratch::new();
     let tree = s.tree("t");
@@ -348,4 +372,129 @@ fn the_callers_sigchld_ignored_is_no_matter() {
     let mut perl = command(Path::new("/usr/bin/perl"), Path::new("/"), false);
     perl.args(["-e", "$SIG{CHLD}='IGNORE'; exec @ARGV", jail().to_str().unwrap(), "--", "sh", "-c", "exit 9"]);
     assert_eq!(outcome(perl).status, 9);
+}
+
+#[test]
+fn a_launch_that_waits_for_a_file_ends_by_the_callers_signal() {
+    for (signal, number) in [("TERM", 15), ("INT", 2)] {
+        let s = Scratch::new();
+        let mut held = Held::at(&s.0, "--file 0 /f", "cat /f");
+        // Nothing is made yet: the launcher is all that there is.
+        let id = held.launcher.id();
+        let children = || std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+        assert_eq!(children(), "");
+        let start = Instant::now();
+        assert!(Command::new("kill").args([&format!("-{signal}"), &id.to_string()]).status().unwrap().success());
+        let status = held.launcher.wait().unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(number), "{status:?}");
+        assert!(start.elapsed() < Duration::from_secs(2));
+    }
+    let s = Scratch::new();
+    assert_eq!(Held::at(&s.0, "--file 0 /f", "cat /f").goes_on().good(), "x");
+}
+
+#[test]
+fn a_signal_to_the_whole_group_is_handled_once() {
+    // timeout(1) signals its child, and then the group that both are in.
+    let s = Scratch::new();
+    for flags in ["", "--pid host", "--new-session"] {
+        let line = format!(
+            "timeout 0.4 jail {flags} -- bash -c 'trap \"echo got\" TERM; echo up; for i in 1 2 3 4 5 6 7 8; do sleep 0.1; done; exit 5'; echo $?"
+        );
+        assert_eq!(outside_in(&s.0, false, &line).good(), "up\ngot\n124", "{flags}");
+    }
+}
+
+#[test]
+fn a_timer_of_the_callers_ends_the_command() {
+    let line = |words: &str| {
+        outside_in(Path::new("/"), false, &format!("perl -MTime::HiRes=ualarm -e 'ualarm 300000; exec @ARGV' {words}; echo $?"))
+    };
+    // The shell says 128 and 14 of one that the signal ended, and of one that says so.
+    assert_eq!(line("sleep 1000").out, "142\n");
+    for flags in ["", "--pid host", "--new-session"] {
+        assert_eq!(line(&format!("jail {flags} -- sleep 1000")).out, "142\n", "{flags}");
+        assert_eq!(
+            line(&format!("jail {flags} -- bash -c 'trap \"echo rings; exit 3\" ALRM; while :; do sleep 0.05; done'")).out,
+            "rings\n3\n"
+        );
+    }
+}
+
+/// What the kernel has counted of `process`.
+fn counted(process: u32, file: &str, field: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{process}/{file}")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(field)).unwrap_or_else(|| panic!("{field} in {text}"));
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_gibibyte_through_the_jail_is_exact_and_passes_by_the_launcher() {
+    // Every line is another, so that what is lost, doubled or moved is seen.
+    let source = || {
+        let mut seq = Command::new("sh");
+        seq.args(["-c", "seq inf | head -c 1G"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let sum = |from: Stdio| {
+        let mut cksum = Command::new("cksum");
+        cksum.stdin(from).stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let mut straight = source();
+    let straight_sum = sum(straight.stdout.take().unwrap().into());
+    let mut through = source();
+    // When all is written, the launcher is still there.
+    let mut jail = command(jail(), Path::new("/"), false);
+    jail.args(["--", "sh", "-c", "cat; echo written >&2; exec sleep 1000"]).stdin(through.stdout.take().unwrap());
+    let mut jail = jail.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let through_sum = sum(jail.stdout.take().unwrap().into());
+    let mut line = String::new();
+    BufReader::new(jail.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "written\n");
+    let io = ["rchar:", "wchar:"].map(|what| counted(jail.id(), "io", what));
+    jail.kill().unwrap();
+    jail.wait().unwrap();
+    let [straight_sum, through_sum] = [straight_sum, through_sum].map(|sum| Outcome::from(sum.wait_with_output().unwrap()));
+    straight.wait().unwrap();
+    through.wait().unwrap();
+    assert!(straight_sum.good().ends_with(" 1073741824"), "{straight_sum:?}");
+    assert_eq!(through_sum.good(), straight_sum.good());
+    assert!(io[0] + io[1] < 100_000, "the launcher read and wrote {io:?} bytes");
+}
+
+#[test]
+fn who_waits_uses_no_processor_and_little_memory() {
+    for flags in ["", "--pid host", "--timeout 1h", "--net host --new-session"] {
+        let mut jail = bash(flags, "echo ready; exec sleep 1000").spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(jail.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+        let launcher = jail.id();
+        let children = std::fs::read_to_string(format!("/proc/{launcher}/task/{launcher}/children")).unwrap();
+        let reaper: u32 = children.trim().parse().unwrap();
+        let used = || {
+            [launcher, reaper].map(|process| {
+                let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+                let times: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').skip(11).take(2).collect();
+                // One that was never woken did not so much as look.
+                (times.join(" "), counted(process, "status", "voluntary_ctxt_switches:"))
+            })
+        };
+        let before = used();
+        std::thread::sleep(Duration::from_millis(if flags.is_empty() { 2000 } else { 300 }));
+        let after = used();
+        // Nobody but root may look into the reaper.
+        let shares = we_are_root().then(|| [launcher, reaper].map(|process| counted(process, "smaps_rollup", "Pss:")));
+        jail.kill().unwrap();
+        jail.wait().unwrap();
+        assert_eq!(after, before, "{flags}");
+        for (name, kib) in ["the launcher", "the reaper"].into_iter().zip(shares.into_iter().flatten()) {
+            println!("{flags}: {name} has {kib} KiB to itself");
+            assert!(kib < 3072, "{flags}: {name}'s share of memory is {kib} KiB");
+        }
+    }
 }

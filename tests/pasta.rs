@@ -93,3 +93,37 @@ fn without_pasta_the_package_is_named() {
     let out = outcome(command);
     out.refused(&["--net pasta: connect the network: pasta is not in PATH", "apt-get install passt"]);
 }
+
+#[test]
+fn a_signal_ends_the_launch_while_pasta_takes_its_time() {
+    for (signal, number) in [("TERM", "15"), ("INT", "2"), ("HUP", "1")] {
+        let s = Scratch::new();
+        // One that never says that the network stands.
+        let slow = s.file("bin/pasta", "#!/bin/sh\necho $$ > started.new; mv started.new started\nexec sleep 1000\n");
+        std::fs::set_permissions(&slow, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let mut jail = command(jail(), &s.0, false);
+        jail.args(["--net", "pasta", "--", "echo", "ran"]);
+        jail.env("PATH", format!("{}:/usr/bin:/bin", s.0.join("bin").display()));
+        let mut jail = jail.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let start = Instant::now();
+        while !s.0.join("started").exists() {
+            assert!(start.elapsed() < Duration::from_secs(20), "pasta is not started");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", jail.id())).unwrap();
+        assert_eq!(children.split_whitespace().count(), 2, "process 1 and pasta");
+        let sent = Instant::now();
+        std::process::Command::new("kill").args([&format!("-{signal}"), &jail.id().to_string()]).status().unwrap();
+        while jail.try_wait().unwrap().is_none() && sent.elapsed() < Duration::from_secs(3) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _ = jail.kill();
+        let out = Outcome::from(jail.wait_with_output().unwrap());
+        assert!(sent.elapsed() < Duration::from_secs(1), "{signal}: {:?}", sent.elapsed());
+        out.refused(&["--net pasta: connect the network", &format!("signal {number} came")]);
+        assert_eq!(out.out, "", "the command did not run");
+        for child in children.split_whitespace() {
+            assert!(!Path::new("/proc").join(child).exists(), "{signal}: {child} is left over");
+        }
+    }
+}

@@ -175,3 +175,45 @@ fn the_check_says_what_a_launch_would() {
     assert_eq!(read.stdout, b"True True\n");
     run(&["--check", "--net", "host"]).refused(&["--net host", "no effect with --check"]);
 }
+
+#[test]
+fn a_directory_for_a_standard_stream_is_refused() {
+    let s = Scratch::new();
+    s.file("f", "x");
+    let run = |line: &str| outside_in(&s.0, false, line);
+    assert_eq!(run("jail -- cat < f").good(), "x");
+    // It would be a way to all of the host's files.
+    run("jail -- true < .").refused(&["pass descriptor 0", "it is a directory"]);
+    run("jail -- true 1< .").refused(&["pass descriptor 1", "it is a directory"]);
+    assert_eq!(run("jail -- true 2< .").status, 125);
+    // One from 3 up is closed, as all are.
+    assert_eq!(run("jail -- sh -c 'ls /proc/self/fd/7/ 2>/dev/null; echo closed' 7< .").good(), "closed");
+    // So would a descriptor that only names a directory.
+    let named = "import os, sys
+os.dup2(os.open('.', os.O_PATH), 0)
+os.execvp('jail', ['jail', '--', 'true'])";
+    run(&format!("python3 -c \"{named}\"")).refused(&["pass descriptor 0"]);
+    run("jail --file 7 /x -- true 7< .").refused(&["--file 7 /x", "the descriptor is a directory"]);
+}
+
+#[test]
+fn a_set_user_id_copy_is_refused() {
+    if !we_are_root() {
+        return skip("this needs root");
+    }
+    let s = Scratch::new();
+    let copy = s.0.join("jail");
+    std::fs::copy(jail(), &copy).unwrap();
+    for (mode, refused) in [("0755", false), ("4755", true), ("2755", true), ("0755", false)] {
+        let script = format!("chown 0:0 jail && chmod {mode} jail && as_user ./jail -- sh -c 'id -u'");
+        let out = outside_in(&s.0, true, &script);
+        if refused {
+            out.refused(&["this executable is set-user-id or set-group-id", "chmod ug-s"]);
+            assert_eq!(out.out, "", "{mode}");
+        } else {
+            assert_eq!(out.good(), USER.to_string(), "{mode}");
+        }
+    }
+    // Whoever starts it: --explain and the messages would be root's, too.
+    assert_eq!(outside_in(&s.0, true, "chown 0:0 jail; chmod 4755 jail; as_user ./jail --explain -- true").status, 125);
+}

@@ -65,3 +65,74 @@ fn a_users_supplementary_groups_show_as_unmapped() {
         .args(["--", "id", "-G"]);
     assert_eq!(outcome(with_group).good(), format!("{USER} 65534"));
 }
+
+/// Opens a knob to write to it, and writes nothing.
+const OPENS: &str = "( : >> KNOB ) 2>/dev/null && echo opened KNOB";
+
+#[test]
+fn parts_of_proc_are_covered_wherever_one_is_shown() {
+    if !we_are_root() {
+        return skip("this needs root");
+    }
+    let s = Scratch::new();
+    s.tree("t");
+    std::fs::remove_dir(s.0.join("t/proc")).unwrap();
+    s.link("t/proc", "p");
+    s.dir("t/p");
+    s.dir("t/hp");
+    let script = |at: &str| {
+        // busybox is in the tree, too.
+        let mut script = format!("cat {at}/sys/kernel/ostype {at}/cpuinfo | busybox head -n 1; ");
+        for secret in ["keys", "kcore", "slabinfo", "vmallocinfo", "timer_list", "key-users"] {
+            script += &format!("busybox head -c 1 {at}/{secret} 2>/dev/null; ");
+        }
+        for knob in ["sys/kernel/core_pattern", "sys/kernel/modprobe", "sys/vm/drop_caches", "sysrq-trigger"] {
+            script += &format!("{}; ", OPENS.replace("KNOB", &format!("{at}/{knob}")));
+        }
+        script + "true"
+    };
+    // The allowed twin: outside, root has them all.
+    let outside = outside_in(&s.0, true, &script("/proc"));
+    assert!(
+        outside.out.lines().nth(1).is_some_and(|read| read.len() > 2)
+            && outside.out.contains("opened /proc/sys/kernel/core_pattern"),
+        "{outside:?}"
+    );
+    for (flags, at) in [
+        ("", "/proc"),
+        ("--root t", "/p"),
+        ("--root t", "/proc"),
+        ("--root t --writable", "/p"),
+        ("--root t --as-root", "/p"),
+        ("--rw-bind /proc /hp", "/hp"),
+        ("--rw-bind /proc /hp", "/proc"),
+        ("--rw-bind /proc /hp --as-root", "/hp"),
+        ("--ro-bind /proc /hp", "/hp"),
+        ("--root t --rw-bind /proc /hp", "/hp"),
+        ("--rw-bind /proc/sys /hp/sys --ro-bind /proc/cpuinfo /hp/cpuinfo", "/hp"),
+        ("--pid host", "/proc"),
+    ] {
+        let out = sh_as_root(&s.0, flags, &script(at)).unwrap();
+        assert_eq!(out.out, "Linux\n", "{flags} {at}: {out:?}");
+    }
+    // All of the host's files, with its /proc among them.
+    for flags in ["--rw-bind / /h", "--rw-bind / /h --rw-bind /proc /h/proc", "--root / --rw-bind /proc /mnt"] {
+        let at = if flags.contains(" /h") { "/h/proc" } else { "/mnt" };
+        let out = sh_as_root(&s.0, flags, &script(at)).unwrap();
+        assert_eq!(out.out, "Linux\n", "{flags}: {out:?}");
+    }
+}
+
+#[test]
+fn a_user_with_groups_may_be_root_of_a_namespace_and_start_jails() {
+    if !we_are_root() {
+        return skip("this needs root");
+    }
+    // That root may not drop the groups, and is not stopped by it.
+    for (flags, ids) in [("", "0\n0"), ("--uid 7 --gid 8", "7\n8"), ("--as-root", "0\n0")] {
+        let script = format!(
+            "exec setpriv --reuid={USER} --regid={USER} --groups=4242,{USER} -- unshare -r jail {flags} -- sh -c 'id -u; id -g'"
+        );
+        assert_eq!(outside_in(Path::new("/"), true, &script).good(), ids, "{flags}");
+    }
+}

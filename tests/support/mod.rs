@@ -5,12 +5,14 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 /// The user that the tests drive when they run as root: no name, no files.
 pub const USER: u32 = 54321;
@@ -113,6 +115,16 @@ pub struct Outcome {
     pub err: String,
 }
 
+impl From<Output> for Outcome {
+    fn from(output: Output) -> Self {
+        Self {
+            status: output.status.code().unwrap_or_else(|| -output.status.signal().unwrap_or(0)),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
 impl Outcome {
     /// The command ended with 0; gives what it wrote, without the last newline.
     pub fn good(&self) -> &str {
@@ -149,12 +161,7 @@ pub fn command(program: &Path, dir: &Path, as_root: bool) -> Command {
 }
 
 pub fn outcome(mut command: Command) -> Outcome {
-    let output = command.output().expect("start the program");
-    Outcome {
-        status: output.status.code().unwrap_or_else(|| -output.status.signal().unwrap_or(0)),
-        out: String::from_utf8_lossy(&output.stdout).into_owned(),
-        err: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    command.output().expect("start the program").into()
 }
 
 /// Runs jail with `args` as the user, in `dir`.
@@ -189,6 +196,52 @@ pub fn sh_as_root(dir: &Path, flags: &str, script: &str) -> Option<Outcome> {
     let mut command = command(jail(), dir, true);
     command.args(flags.split_whitespace()).args(["--", "sh", "-c", script]);
     Some(outcome(command))
+}
+
+/// Runs a shell script outside any jail, as the user or, `as_root`, as we are. It finds
+/// `jail` in PATH, and `as_user COMMAND...` in it runs a command as the user.
+pub fn outside_in(dir: &Path, as_root: bool, script: &str) -> Outcome {
+    can_jail();
+    let user = if as_root { format!("setpriv --reuid={USER} --regid={USER} --clear-groups -- ") } else { String::new() };
+    let mut shell = command(Path::new("/bin/sh"), dir, as_root);
+    shell.args(["-c", &format!("as_user() {{ {user}\"$@\"; }}\n{script}")]);
+    shell.env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", jail().parent().unwrap().display()));
+    outcome(shell)
+}
+
+/// A launch that stands still once its plan is made and before anything is: it reads
+/// a `--file 0` that has no end until `goes_on`.
+pub struct Held {
+    pub launcher: Child,
+    pipe: OwnedFd,
+}
+
+impl Held {
+    /// Starts one; `flags` say where `--file 0` goes.
+    pub fn at(dir: &Path, flags: &str, script: &str) -> Self {
+        can_jail();
+        let (read, pipe) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("make a pipe");
+        let mut command = command(jail(), dir, false);
+        command.args(flags.split_whitespace()).args(["--", "sh", "-c", script]);
+        command.stdin(Stdio::from(read)).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut launcher = command.spawn().expect("start jail");
+        rustix::io::write(&pipe, b"x").expect("write to the launcher");
+        let start = Instant::now();
+        while rustix::io::ioctl_fionread(&pipe).expect("ask the pipe") > 0 {
+            if launcher.try_wait().expect("ask for the launcher").is_some() {
+                panic!("{flags}: {:#?}", Outcome::from(launcher.wait_with_output().expect("wait for jail")));
+            }
+            assert!(start.elapsed() < Duration::from_secs(20), "it does not read the file: {flags}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Self { launcher, pipe }
+    }
+
+    /// Lets it read the file's end.
+    pub fn goes_on(self) -> Outcome {
+        drop(self.pipe);
+        Outcome::from(self.launcher.wait_with_output().expect("wait for jail"))
+    }
 }
 
 /// Says that a test was not run; in CI that is a failure.
