@@ -285,7 +285,7 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
         | Op::Capabilities { .. }
         | Op::Rlimit { .. }
         | Op::CloseDescriptors { .. }
-        | Op::FilterTerminal => system(),
+        | Op::FilterCalls { .. } => system(),
     }
 }
 

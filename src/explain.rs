@@ -97,7 +97,15 @@ impl fmt::Display for Op {
                 write!(f, "limit {}: {}, hard {}", limit.name(), rlimits::shown(limit.soft), rlimits::shown(limit.hard))
             }
             Self::KeepSignals => f.write_str("no signal leaves the jail (Landlock)"),
-            Self::FilterTerminal => f.write_str("no typing into terminals (seccomp: TIOCSTI, TIOCLINUX)"),
+            Self::FilterCalls { filter } => {
+                f.write_str("system calls by the default policy (seccomp)")?;
+                for (what, calls) in [("allowed", &filter.allowed), ("refused", &filter.refused)] {
+                    if !calls.is_empty() {
+                        write!(f, "; {what}, too: {}", calls.join(" "))?;
+                    }
+                }
+                Ok(())
+            }
             Self::CloseDescriptors { keep } => {
                 f.write_str("descriptors: 0 1 2")?;
                 keep.iter().try_for_each(|fd| write!(f, " {fd}"))
@@ -156,7 +164,7 @@ impl Op {
             Self::Rlimit { .. } => "rlimit",
             Self::CloseDescriptors { .. } => "close-descriptors",
             Self::KeepSignals => "keep-signals",
-            Self::FilterTerminal => "filter-terminal",
+            Self::FilterCalls { .. } => "filter-calls",
         }
     }
 
@@ -208,7 +216,7 @@ impl Op {
             | Self::Rlimit { .. }
             | Self::CloseDescriptors { .. }
             | Self::KeepSignals
-            | Self::FilterTerminal => (None, None),
+            | Self::FilterCalls { .. } => (None, None),
         }
     }
 }

@@ -107,6 +107,9 @@ pub static FLAGS: &[Flag] = &[
     row("chdir", Words(&["DIR"]), false, Surroundings, "start in DIR (default: here if visible, else /)"),
     row("args", Words(&["FILE"]), true, Surroundings, "read further flags from FILE, one word a line"),
 
+    row("allow-syscall", Words(&["NAME|@GROUP"]), true, Layers, "allow a system call that is refused by default"),
+    row("deny-syscall", Words(&["NAME|@GROUP[:ERRNO]"]), true, Layers, "refuse a system call: EPERM, or ERRNO"),
+    row("seccomp", Words(&["default|none"]), false, Layers, "the system-call policy, or none"),
     row("nested", Nothing, false, Layers, "user namespaces, and so jails, may be made inside"),
     row("cap", Words(&["NAME"]), true, Layers, "keep one capability over the jail's own namespaces"),
 
