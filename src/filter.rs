@@ -204,3 +204,73 @@ static ERRNOS: &[(&str, i32)] = errnos! {
     EALREADY EINPROGRESS ESTALE EDQUOT ENOMEDIUM EMEDIUMTYPE ECANCELED ENOKEY EKEYEXPIRED EKEYREVOKED EKEYREJECTED
     EOWNERDEAD ENOTRECOVERABLE ERFKILL EHWPOISON
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::syscalls::{NESTED, SYS_ADMIN};
+
+    fn change(text: &str) -> Change {
+        let asked = Asked::new("x", &[text.into()]);
+        let (subject, to) = match text.strip_prefix('+') {
+            Some(name) => (subject(name).unwrap(), Treatment::Allow),
+            None => denied(text.trim_start_matches('-')).unwrap(),
+        };
+        Change { subject, to, asked }
+    }
+    fn changes(text: &str) -> Vec<Change> {
+        text.split(' ').map(change).collect()
+    }
+    fn becomes(text: &str, name: &str) -> Treatment {
+        treatment(find(name).unwrap(), 0, changes(text).iter())
+    }
+
+    #[test]
+    fn the_default_is_what_was_compiled_when_the_program_was_built() {
+        let compiled = seccomp::compile(HERE, |call| seccomp::treatment(call, 0)).unwrap();
+        assert_eq!(compiled, DEFAULT);
+        let filter = filter(0, &[]).unwrap();
+        assert!(matches!(filter.program, Program::Borrowed(_)));
+        assert!(filter.allowed.is_empty() && filter.refused.is_empty());
+    }
+
+    #[test]
+    fn a_calls_own_name_counts_before_its_groups() {
+        for order in ["-@network-io +socket", "+socket -@network-io"] {
+            assert_eq!(becomes(order, "socket"), Treatment::Allow);
+            assert_eq!(becomes(order, "connect"), Treatment::Refuse(1));
+        }
+        assert_eq!(becomes("-@file-system:ENOENT", "openat"), Treatment::Refuse(2));
+        // A group in a group.
+        assert_eq!(becomes("+@privileged", "init_module"), Treatment::Allow);
+        assert_eq!(becomes("+@privileged", "bpf"), Treatment::Allow);
+        assert_eq!(becomes("+@privileged", "mount"), Treatment::Refuse(1));
+    }
+
+    #[test]
+    fn what_is_changed_is_told() {
+        let filter = filter(0, &changes("+@keyring -ptrace:ENOSYS -getpid")).unwrap();
+        assert_eq!(filter.allowed, ["add_key", "keyctl", "request_key"]);
+        assert_eq!(filter.refused, ["getpid", "ptrace"]);
+        assert!(matches!(filter.program, Program::Owned(_)));
+    }
+
+    #[test]
+    fn a_flag_that_other_flags_make_needless_is_refused() {
+        assert!(check(0, &changes("+mount")).is_ok());
+        assert!(check(NESTED, &changes("+mount")).is_err());
+        assert!(check(SYS_ADMIN, &changes("+mount")).is_err());
+        assert!(check(NESTED, &changes("-mount")).is_ok());
+        assert!(check(0, &changes("-mount:ENOSYS")).is_ok());
+        assert!(check(0, &changes("+socket")).is_ok(), "all of its arguments");
+        assert!(check(0, &changes("-@swap:ENOSYS -@privileged")).is_err());
+        assert!(check(0, &changes("-@signal +rt_sigaction +rt_sigprocmask")).is_ok(), "as the remedy says");
+    }
+
+    #[test]
+    fn every_error_has_a_name_that_can_be_given() {
+        for (name, number) in ERRNOS {
+            assert_eq!(denied(&format!("read:{name}")).unwrap().1, Treatment::Refuse(u16::try_from(*number).unwrap()));
+        }
+    }
+}

@@ -262,3 +262,7 @@ fn audit(arch: Arch) -> u32 {
         Arch::Aarch64 => 0xc000_00b7,
     }
 }
+
+#[cfg(test)]
+#[path = "seccomp_tests.rs"]
+mod tests;
