@@ -19,6 +19,8 @@ mod filter;
 mod flags;
 #[path = "../src/host.rs"]
 mod host;
+#[path = "../src/landlock.rs"]
+mod landlock;
 #[path = "../src/place.rs"]
 mod place;
 #[path = "../src/plan.rs"]

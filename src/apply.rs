@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{
-    AtFlags, CWD, FileType, FsWord, MemfdFlags, Mode, OFlags, ResolveFlags, SeekFrom, chmodat, fchmod, fstat, fstatfs,
-    memfd_create, mkdirat, openat, openat2, seek, sendfile, statat, symlinkat,
+    AtFlags, CWD, FileType, FsWord, MemfdFlags, Mode, OFlags, ResolveFlags, SeekFrom, chmodat, fchmod, fcntl_getfl, fstat,
+    fstatfs, memfd_create, mkdirat, openat, openat2, seek, sendfile, statat, symlinkat,
 };
 use rustix::io::{Errno, read, write};
 use rustix::mount::{
@@ -25,6 +25,7 @@ use rustix::thread::{
 use crate::caps;
 use crate::cgroup::Cgroup;
 use crate::greeting::Greeter;
+use crate::landlock::{self, Ruleset};
 use crate::orphans::Children;
 use crate::plan::{Ids, Op, Place};
 use crate::policy::Access;
@@ -125,10 +126,6 @@ impl<'a> State<'a> {
     pub(crate) fn perform(&mut self, op: &Op) -> Result<(), Errno> {
         match op {
             Op::Gather { fd } => gather(*fd),
-            Op::Ruleset => {
-                self.ruleset = Some(sys::landlock_signal_scope()?);
-                Ok(())
-            }
             Op::DropGroups => set_thread_groups(&[]),
             Op::MakeCgroup { parent, move_callers, limits } => {
                 self.cgroup = Some(Cgroup::make(parent, *move_callers, limits, self.arguments)?);
@@ -240,6 +237,7 @@ impl<'a> State<'a> {
                 self.greeter.as_ref().ok_or(Errno::BADF)?.hand_over(&master)
             }
             Op::TakeTerminal => pty::take(&self.terminal.take().ok_or(Errno::BADF)?),
+            Op::Seal { .. } if cfg!(open_mounts) => Ok(()),
             Op::Seal { dest } => {
                 let mount = self.inside(dest)?;
                 sys::mount_setattr(mount.as_fd(), false, &MountAttr { set: MOUNT_ATTR_RDONLY, ..MountAttr::default() })
@@ -309,7 +307,11 @@ impl<'a> State<'a> {
             Op::Chdir { path } => chdir(path.as_c_str()),
             Op::Rlimit { limit } => setrlimit(limit.resource, Rlimit { current: limit.soft, maximum: limit.hard }),
             Op::CloseDescriptors { keep } => self.close_all_but(3, keep),
-            Op::KeepSignals => sys::landlock_restrict(self.ruleset.take().ok_or(Errno::BADF)?.as_fd()),
+            Op::Ruleset { abi, ruleset } => {
+                self.ruleset = Some(self.rules(*abi, ruleset)?);
+                Ok(())
+            }
+            Op::Landlock => sys::landlock_restrict(self.ruleset.take().ok_or(Errno::BADF)?.as_fd()),
             Op::FilterCalls { filter } => sys::filter(&filter.program),
         }
     }
@@ -332,6 +334,32 @@ impl<'a> State<'a> {
             return Err(Errno::PIPE);
         }
         Ok(())
+    }
+
+    fn rules(&self, abi: u32, rules: &Ruleset) -> Result<OwnedFd, Errno> {
+        let ruleset = sys::landlock_ruleset(abi, rules.files, rules.ports, rules.scoped)?;
+        for (path, rights) in &rules.below {
+            let file = self.inside(path)?;
+            let kind = FileType::from_raw_mode(fstat(&file)?.st_mode);
+            // The kernel refuses a right over a file that only directories have.
+            let rights = if kind == FileType::Directory { *rights } else { rights & landlock::OF_FILES };
+            sys::landlock_allow_below(ruleset.as_fd(), file.as_fd(), rights)?;
+        }
+        for file in rules.descriptors.iter().filter_map(|fd| sys::inherited(*fd)) {
+            if let Some(rights) = rights_of(file)?.map(|rights| rights & rules.files) {
+                match sys::landlock_allow_below(ruleset.as_fd(), file, rights) {
+                    // A file in memory that lies in no tree: it needs no rule.
+                    Err(Errno::BADFD) => {}
+                    done => done?,
+                }
+            }
+        }
+        for (ports, right) in [(&rules.connect, landlock::CONNECT_TCP), (&rules.listen, landlock::BIND_TCP)] {
+            for port in ports {
+                sys::landlock_allow_port(ruleset.as_fd(), *port, right)?;
+            }
+        }
+        Ok(ruleset)
     }
 
     /// The limit of this user namespace alone, which its maker may lower. The
@@ -412,6 +440,8 @@ fn clone_tree(source: &CStr) -> Result<OwnedFd, Errno> {
 /// on the host. One call, Linux 5.12; a remount would leave submounts writable.
 fn restrict(tree: BorrowedFd<'_>, access: Access, attributes: u64) -> Result<(), Errno> {
     let read_only = match access {
+        // To see that Landlock holds alone; see tests/landlock.rs.
+        _ if cfg!(open_mounts) => 0,
         Access::ReadOnly => MOUNT_ATTR_RDONLY,
         Access::Writable => 0,
     };
@@ -463,6 +493,34 @@ impl core::fmt::Write for Line {
         self.length = end;
         Ok(())
     }
+}
+
+/// What a descriptor lets its holder do with its file, as rights to open it anew
+/// through /proc/self/fd; None where it has no path, as pipes and sockets.
+fn rights_of(file: BorrowedFd<'_>) -> Result<Option<u64>, Errno> {
+    use crate::landlock::{IOCTL_DEV, READ_DIR, READ_FILE, TRUNCATE, WRITE_FILE};
+    let flags = fcntl_getfl(file)?;
+    // A closed stream has a placeholder; see `keep_off_closed_streams`.
+    if flags.contains(OFlags::PATH) {
+        return Ok(None);
+    }
+    let write = if flags.contains(OFlags::APPEND) { WRITE_FILE } else { WRITE_FILE | TRUNCATE };
+    let mode = match flags & OFlags::RWMODE {
+        OFlags::RDONLY => READ_FILE,
+        OFlags::WRONLY => write,
+        _ => READ_FILE | write,
+    };
+    let kind = FileType::from_raw_mode(fstat(file)?.st_mode);
+    Ok(if kind == FileType::RegularFile {
+        Some(mode)
+    } else if kind == FileType::CharacterDevice || kind == FileType::BlockDevice {
+        Some(mode | IOCTL_DEV)
+    } else if kind == FileType::Directory {
+        // Given with --fd: what could be done below can be done.
+        Some(landlock::BELOW_A_DESCRIPTOR | READ_DIR)
+    } else {
+        None
+    })
 }
 
 /// Puts a file with all that descriptor `fd` gives in its place. A regular file is

@@ -268,8 +268,8 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
             ),
             _ => system(),
         },
-        Op::Ruleset
-        | Op::KeepSignals
+        Op::Ruleset { .. }
+        | Op::Landlock
         | Op::CgroupView
         | Op::DropGroups
         | Op::MapIds { .. }

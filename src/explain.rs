@@ -33,7 +33,6 @@ impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Gather { fd } => write!(f, "read descriptor {fd} to its end"),
-            Self::Ruleset => f.write_str("make a Landlock ruleset"),
             Self::DropGroups => f.write_str("drop supplementary groups"),
             Self::MakeCgroup { parent, limits, .. } => {
                 write!(f, "cgroup in {}:", Path(parent))?;
@@ -96,7 +95,8 @@ impl fmt::Display for Op {
             Self::Rlimit { limit } => {
                 write!(f, "limit {}: {}, hard {}", limit.name(), rlimits::shown(limit.soft), rlimits::shown(limit.hard))
             }
-            Self::KeepSignals => f.write_str("no signal leaves the jail (Landlock)"),
+            Self::Ruleset { abi, ruleset } => write!(f, "Landlock rules (ABI {abi}): {}", ruleset.shown()),
+            Self::Landlock => f.write_str("put Landlock's rules on"),
             Self::FilterCalls { filter } => {
                 f.write_str("system calls by the default policy (seccomp)")?;
                 for (what, calls) in [("allowed", &filter.allowed), ("refused", &filter.refused)] {
@@ -119,7 +119,6 @@ impl Op {
     fn name(&self) -> &'static str {
         match self {
             Self::Gather { .. } => "gather",
-            Self::Ruleset => "ruleset",
             Self::DropGroups => "drop-groups",
             Self::MakeCgroup { .. } => "make-cgroup",
             Self::EnterCgroup => "enter-cgroup",
@@ -163,7 +162,8 @@ impl Op {
             Self::Chdir { .. } => "chdir",
             Self::Rlimit { .. } => "rlimit",
             Self::CloseDescriptors { .. } => "close-descriptors",
-            Self::KeepSignals => "keep-signals",
+            Self::Ruleset { .. } => "ruleset",
+            Self::Landlock => "landlock",
             Self::FilterCalls { .. } => "filter-calls",
         }
     }
@@ -187,7 +187,6 @@ impl Op {
             }
             Self::RootMemory => (None, Some(c"/")),
             Self::Gather { .. }
-            | Self::Ruleset
             | Self::DropGroups
             | Self::MakeCgroup { .. }
             | Self::EnterCgroup
@@ -215,7 +214,8 @@ impl Op {
             | Self::Capabilities { .. }
             | Self::Rlimit { .. }
             | Self::CloseDescriptors { .. }
-            | Self::KeepSignals
+            | Self::Ruleset { .. }
+            | Self::Landlock
             | Self::FilterCalls { .. } => (None, None),
         }
     }

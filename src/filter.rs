@@ -165,12 +165,17 @@ pub struct Filter {
     pub refused: Vec<&'static str>,
 }
 
+/// The default policy.
+pub fn default() -> Filter {
+    Filter { program: Program::Borrowed(&DEFAULT), allowed: Vec::new(), refused: Vec::new() }
+}
+
 /// Compiles it, unless nothing is changed.
 ///
 /// # Errors
 /// The compiler's.
 pub fn filter(powers: Powers, changes: &[Change]) -> Result<Filter, Error> {
-    let mut filter = Filter { program: Program::Borrowed(&DEFAULT), allowed: Vec::new(), refused: Vec::new() };
+    let mut filter = default();
     let treat = |call: &Call| treatment(call, powers, changes.iter());
     for call in CALLS.iter().filter(|call| call.number(HERE).is_some()) {
         match treat(call) {

@@ -110,6 +110,10 @@ pub static FLAGS: &[Flag] = &[
     row("allow-syscall", Words(&["NAME|@GROUP"]), true, Layers, "allow a system call that is refused by default"),
     row("deny-syscall", Words(&["NAME|@GROUP[:ERRNO]"]), true, Layers, "refuse a system call: EPERM, or ERRNO"),
     row("seccomp", Words(&["default|none"]), false, Layers, "the system-call policy, or none"),
+    row("landlock", Words(&["default|none"]), false, Layers, "a second fence for files, signals and sockets"),
+    row("connect", Words(&["PORT"]), true, Layers, "with --net host: the only TCP ports to reach"),
+    row("listen", Words(&["PORT"]), true, Layers, "with --net host: the only TCP ports to listen on"),
+    row("degrade", Words(&["LAYER[,LAYER]"]), false, Layers, "do without a layer that this machine lacks"),
     row("nested", Nothing, false, Layers, "user namespaces, and so jails, may be made inside"),
     row("cap", Words(&["NAME"]), true, Layers, "keep one capability over the jail's own namespaces"),
 
@@ -124,6 +128,7 @@ pub static FLAGS: &[Flag] = &[
     row("init", Words(&["reaper|none"]), false, Life, "what is process 1: a reaper, or the command itself"),
 
     row("explain", Perhaps("text|json"), false, Seeing, "print what would be done and why; run nothing"),
+    row("check", Perhaps("text|json"), false, Seeing, "try what this machine offers, layer by layer"),
     row("status-fd", Words(&["N"]), false, Seeing, "write a record of start and end to descriptor N"),
     row("version", Nothing, false, Seeing, "print the version"),
     row("help", Nothing, false, Seeing, "print this"),

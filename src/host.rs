@@ -72,8 +72,8 @@ pub struct Host {
     pub set_id: bool,
     /// Has the caller supplementary groups that it may drop?
     pub can_drop_groups: bool,
-    /// Can Landlock keep signals in (ABI 6, Linux 6.12)?
-    pub scopes_signals: bool,
+    /// The version of Landlock's interface; 0 where the kernel has none.
+    pub landlock_abi: u32,
     /// The caller's directory; ENOENT where it is gone or cannot be named.
     pub cwd: Result<PathBuf, Errno>,
     /// The caller's environment.
@@ -107,7 +107,7 @@ impl Host {
                 && groups.iter().any(|group| *group != gid)
                 // Root of a user namespace that was made without privilege may not.
                 && std::fs::read("/proc/self/setgroups").is_ok_and(|said| said.starts_with(b"allow")),
-            scopes_signals: sys::landlock_abi() >= 6,
+            landlock_abi: sys::landlock_abi(),
             cwd: std::env::current_dir().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO)),
             env: std::env::vars_os().collect(),
             files: Files::Machine(RefCell::default()),
@@ -284,7 +284,8 @@ fn own_cgroup() -> Option<(PathBuf, PathBuf)> {
         }
         let below = own.strip_prefix(root).ok()?;
         // A cgroup namespace's own root is seen from within as /.
-        (!below.components().any(|name| name.as_os_str() == "..")).then(|| (point.into(), Path::new(point).join(below)))
+        (!below.components().any(|name| name.as_os_str() == ".."))
+            .then(|| (point.into(), Path::new(point).join(below).components().collect()))
     })
 }
 
@@ -364,7 +365,7 @@ impl Host {
             gid: 1000,
             set_id: false,
             can_drop_groups: false,
-            scopes_signals: true,
+            landlock_abi: 7,
             cwd: Ok("/home/u/proj".into()),
             env: env.map(|(n, v)| (n.into(), v.into())).into(),
             files: Files::Given(files),

@@ -14,6 +14,7 @@ mod apply;
 mod args;
 mod caps;
 mod cgroup;
+mod check;
 mod diagnose;
 mod error;
 mod explain;
@@ -24,6 +25,7 @@ mod greeting;
 mod host;
 mod init;
 mod keeper;
+mod landlock;
 mod launch;
 mod orphans;
 mod pasta;
@@ -78,6 +80,10 @@ fn act(typed: Typed, arguments: &sys::Arguments, record: Option<&Record>) -> Res
     match policy::interpret(typed)? {
         Request::Help => print(&flags::help()),
         Request::Version => print(concat!("jail ", env!("CARGO_PKG_VERSION"), "\n")),
+        Request::Check(policy, format) => {
+            let (text, starts) = check::run(&policy, &Host::observe(), arguments, format);
+            print(&text).map(|_| if starts { 0 } else { FAILED })
+        }
         Request::Explain(policy, format) => {
             let plan = plan::build(&policy, &Host::observe())?;
             print(&match format {

@@ -10,8 +10,11 @@ use crate::caps;
 use crate::error::{Asked, Error, Layer};
 use crate::filter::{self, Filter};
 use crate::host::{CALLERS, CgroupDir, Host, Opened};
+use crate::landlock::{self, Ruleset};
 use crate::place::Builder;
-use crate::policy::{Access, Anchor, ENV_PASSED, Env, Init, Net, Policy, Setting, What, Whole, glob_matches};
+use crate::policy::{
+    Access, Anchor, Degradable, ENV_PASSED, Env, Init, Landlock, Net, Policy, Seccomp, Setting, What, glob_matches,
+};
 use crate::rlimits::Limit;
 use crate::text::shown;
 use crate::wanted::{c_string, files_error, wanted};
@@ -43,8 +46,6 @@ pub enum Op {
     /// Read all of what is no regular file into memory, before there is a jail that
     /// would have to wait for it.
     Gather { fd: i32 },
-    /// Make the ruleset that `KeepSignals` puts on.
-    Ruleset,
     /// Give up the supplementary groups, which only a privileged caller may.
     DropGroups,
     /// Make a cgroup with limits below `parent`, out of which processes must give
@@ -133,8 +134,10 @@ pub enum Op {
     Rlimit { limit: Limit },
     /// Close what was inherited from descriptor 3 up.
     CloseDescriptors { keep: Vec<i32> },
-    /// Send no signal out of the jail.
-    KeepSignals,
+    /// Make Landlock's rules, while what they name can be reached.
+    Ruleset { abi: u32, ruleset: Ruleset },
+    /// Put them on.
+    Landlock,
     /// Refuse the system calls that the command has no use for.
     FilterCalls { filter: Filter },
 }
@@ -204,6 +207,8 @@ pub struct Plan {
     pub own_pids: bool,
     /// Is the network connected by pasta(1)?
     pub pasta: bool,
+    /// The layers that this machine lacks and the user does without.
+    pub degraded: Vec<&'static str>,
     /// Is the command in a session of its own, out of the terminal's reach?
     pub own_session: bool,
     /// Has the jail a terminal of its own?
@@ -298,6 +303,8 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     if policy.pty.is_some() {
         inside.push(Step { op: Op::OpenTerminal, asked: policy.pty.clone() });
     }
+    let landlock = landlock(policy, host, &inside, own_pids, lock)?;
+    inside.extend(landlock.clone());
     // In a namespace of its own the command could move what hides and protects.
     let mut no_more = (policy.nested.is_none()).then(|| default(Op::NoUserNamespaces));
     if !lock {
@@ -338,11 +345,9 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         last.push(Step { op: Op::Rlimit { limit: *limit }, asked: Some(asked.clone()) });
     }
     last.push(Step { op: Op::CloseDescriptors { keep: kept_descriptors(policy, host)? }, asked: first(&policy.fds) });
-    // Without a process table of its own the host's processes are there to be
-    // signalled.
-    let keep_signals = host.scopes_signals && own_pids;
-    if keep_signals {
-        last.insert(0, default(Op::KeepSignals));
+    if landlock.is_some() {
+        let close = last.len() - 1;
+        last.insert(close, default(Op::Landlock));
     }
     // Last, so that it need allow nothing that only the launch does.
     last.extend(filter_calls(policy)?);
@@ -358,9 +363,6 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     if host.can_drop_groups {
         outside.push(default(Op::DropGroups));
     }
-    if keep_signals {
-        outside.push(default(Op::Ruleset));
-    }
     if !own_pids {
         outside.push(default(Op::AdoptFromOutside));
         last.insert(0, default(Op::DieWithInit));
@@ -375,6 +377,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         init: policy.init.value,
         own_pids,
         pasta: policy.net.value == Net::Pasta,
+        degraded: if landlock_is_degraded(policy, host) { vec!["landlock"] } else { Vec::new() },
         own_session: policy.new_session.is_some() || policy.pty.is_some(),
         pty: policy.pty.is_some(),
         timeout: policy
@@ -387,7 +390,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
 
 /// The system-call policy; None without.
 fn filter_calls(policy: &Policy) -> Result<Option<Step>, Error> {
-    if policy.seccomp.value == Whole::None {
+    if policy.seccomp.value == Seccomp::None {
         return Ok(None);
     }
     let filter = filter::filter(policy.powers(), &policy.syscalls)?;
@@ -401,6 +404,54 @@ fn filter_calls(policy: &Policy) -> Result<Option<Step>, Error> {
 /// Capabilities that open a part of the system-call policy.
 const OPENING: [u32; 3] = [caps::SYS_ADMIN, caps::SYS_BOOT, caps::NET_RAW];
 
+/// Is Landlock to be done without, because the kernel has none?
+fn landlock_is_degraded(policy: &Policy, host: &Host) -> bool {
+    let may = policy.degrade.as_ref().is_some_and(|degrade| degrade.value.contains(&Degradable::Landlock));
+    host.landlock_abi == 0 && may
+}
+
+/// Landlock's rules for what `inside` shows; None without.
+fn landlock(policy: &Policy, host: &Host, inside: &[Step], own_pids: bool, lock: bool) -> Result<Option<Step>, Error> {
+    let ports = || policy.connect.iter().chain(&policy.listen);
+    let asked = ports().next().map(|(_, asked)| asked.clone()).or_else(|| policy.landlock.asked.clone());
+    let refuse = |problem: &str, remedy: &str| {
+        let flag = asked.as_ref().map(|asked| asked.text().to_owned());
+        Err(Error { doing: "make Landlock's rules".into(), layer: Layer::Kernel, ..Error::usage(flag, problem, remedy) })
+    };
+    if policy.landlock.value == Landlock::None {
+        return Ok(None);
+    }
+    let abi = host.landlock_abi;
+    if ports().next().is_some() && abi < 4 {
+        return refuse("this kernel's Landlock knows no ports", "Linux 6.7 has them; or leave the flag out");
+    }
+    if landlock_is_degraded(policy, host) {
+        return Ok(None);
+    }
+    if abi == 0 {
+        let remedy = "boot it with landlock among its lsm= (CONFIG_SECURITY_LANDLOCK, Linux 5.13), or say --degrade landlock";
+        return refuse("this kernel has no Landlock, or it is not switched on", remedy);
+    }
+    // Who may mount cannot be bound by rules for files.
+    let mounts = lock || policy.nested.is_some();
+    let mut descriptors: Vec<i32> = policy.fds.iter().map(|(fd, _)| *fd).chain(0..3).collect();
+    descriptors.sort_unstable();
+    let mut ruleset = landlock::ruleset(abi, inside, mounts, own_pids, descriptors);
+    if ports().next().is_some() {
+        let sorted = |ports: &[(u16, Asked)]| {
+            let mut all: Vec<u16> = ports.iter().map(|(port, _)| *port).collect();
+            all.sort_unstable();
+            all
+        };
+        ruleset.only_ports(sorted(&policy.connect), sorted(&policy.listen));
+    }
+    if ruleset.is_empty() {
+        return Ok(None);
+    }
+    let asked = first(&policy.connect).or_else(|| first(&policy.listen)).or_else(|| policy.landlock.asked.clone());
+    Ok(Some(Step { op: Op::Ruleset { abi, ruleset }, asked }))
+}
+
 /// The cgroup for the limits of the whole jail; None without such.
 fn cgroup(policy: &Policy, host: &Host) -> Result<Option<Step>, Error> {
     let value = |setting: &Option<Setting<u64>>| setting.as_ref().map(|setting| setting.value);
@@ -412,14 +463,20 @@ fn cgroup(policy: &Policy, host: &Host) -> Result<Option<Step>, Error> {
     };
     let flags = [&policy.memory, &policy.tasks, &policy.cpus];
     let Some(asked) = flags.into_iter().flatten().find_map(|setting| setting.asked.clone()) else { return Ok(None) };
+    cgroup_for(limits, &host.cgroups(), &asked).map(Some)
+}
 
-    let cgroups = host.cgroups();
+/// Where a cgroup with `limits` can be made; `cgroups` as `Host::cgroups` gives them.
+///
+/// # Errors
+/// There is no such place.
+pub fn cgroup_for(limits: Limits, cgroups: &[CgroupDir], asked: &Asked) -> Result<Step, Error> {
     let has = |all: &[String]| limits.controllers().all(|name| all.iter().any(|has| has == name));
     let step = |dir: &CgroupDir, move_callers| {
         let parent = c_string(dir.path.as_os_str())?;
-        Ok(Some(Step { op: Op::MakeCgroup { parent, move_callers, limits }, asked: Some(asked.clone()) }))
+        Ok(Step { op: Op::MakeCgroup { parent, move_callers, limits }, asked: Some(asked.clone()) })
     };
-    let problem = match &cgroups[..] {
+    let problem = match cgroups {
         // Where other jails of this caller's have moved it to.
         [own, above, ..]
             if own.path.ends_with(OsStr::from_bytes(CALLERS.to_bytes())) && above.writable && has(&above.controllers) =>

@@ -134,16 +134,37 @@ pub enum Init {
     None,
 }
 
-/// A layer as a whole.
+/// The system-call policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whole {
-    /// It is there.
+pub enum Seccomp {
+    /// The default one, as flags change it.
     Default,
-    /// It is left out.
+    /// None.
     None,
 }
 
-/// How `--explain` prints.
+/// Landlock's rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Landlock {
+    /// As many as this kernel has.
+    Default,
+    /// None.
+    None,
+}
+
+/// A layer that a user may do without where the machine has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Degradable {
+    /// Landlock.
+    Landlock,
+}
+
+impl Degradable {
+    /// Each, by its name.
+    const ALL: [(&str, Self); 1] = [("landlock", Self::Landlock)];
+}
+
+/// How `--explain` and `--check` print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// For a person.
@@ -177,8 +198,12 @@ pub struct Policy {
     pub fds: Vec<(i32, Asked)>,
     pub chdir: Option<Setting<PathBuf>>,
     pub caps: Vec<(u32, Asked)>,
+    pub landlock: Setting<Landlock>,
+    pub connect: Vec<(u16, Asked)>,
+    pub listen: Vec<(u16, Asked)>,
+    pub degrade: Option<Setting<Vec<Degradable>>>,
     pub nested: Option<Asked>,
-    pub seccomp: Setting<Whole>,
+    pub seccomp: Setting<Seccomp>,
     pub syscalls: Vec<Change>,
     pub timeout: Option<Setting<Duration>>,
     pub grace: Option<Setting<Duration>>,
@@ -200,6 +225,8 @@ pub enum Request {
     Run(Policy),
     /// Say what would be done.
     Explain(Policy, Format),
+    /// Say what this machine offers, for this, a jail without flags.
+    Check(Policy, Format),
     /// `--help`.
     Help,
     /// `--version`.
@@ -235,8 +262,12 @@ impl Policy {
             fds: Vec::new(),
             chdir: None,
             caps: Vec::new(),
+            landlock: setting(Landlock::Default),
+            connect: Vec::new(),
+            listen: Vec::new(),
+            degrade: None,
             nested: None,
-            seccomp: setting(Whole::Default),
+            seccomp: setting(Seccomp::Default),
             syscalls: Vec::new(),
             timeout: None,
             grace: None,
@@ -273,14 +304,20 @@ pub fn interpret(typed: Typed) -> Result<Request, Error> {
     if typed.flags.iter().any(|given| given.flag.long == "version") {
         return Ok(Request::Version);
     }
+    if let Some(given) = typed.flags.iter().find(|given| given.flag.long == "check") {
+        if let Some(other) = typed.flags.iter().find(|given| given.flag.long != "check") {
+            return Err(bad(other, "has no effect with --check", "leave it out"));
+        }
+        if let Some(command) = typed.command.first() {
+            return Err(bad(given, format!("{} would not be run", shown(command)), "leave out one of the two"));
+        }
+        return Ok(Request::Check(Policy::new(vec!["check".into()]), format(given)?));
+    }
     let mut policy = Policy::new(typed.command);
     let mut explain = None;
     for given in &typed.flags {
         if given.flag.long == "explain" {
-            explain = Some(match given.values.first() {
-                None => Format::Text,
-                Some(_) => word(given, &[("text", Format::Text), ("json", Format::Json)])?.value,
-            });
+            explain = Some(format(given)?);
         } else {
             set(&mut policy, given)?;
         }
@@ -369,8 +406,12 @@ fn set(policy: &mut Policy, given: &Given) -> Result<(), Error> {
             let number = capability(given)?;
             policy.caps.push((number, asked));
         }
+        "landlock" => policy.landlock = word(given, &[("default", Landlock::Default), ("none", Landlock::None)])?,
+        "connect" => policy.connect.push((port(given)?, asked)),
+        "listen" => policy.listen.push((port(given)?, asked)),
+        "degrade" => policy.degrade = Some(Setting { value: degrade(given)?, asked: Some(asked) }),
         "nested" => policy.nested = Some(asked),
-        "seccomp" => policy.seccomp = word(given, &[("default", Whole::Default), ("none", Whole::None)])?,
+        "seccomp" => policy.seccomp = word(given, &[("default", Seccomp::Default), ("none", Seccomp::None)])?,
         "allow-syscall" => syscall(policy, given, |text| Ok((filter::subject(text)?, Treatment::Allow)))?,
         "deny-syscall" => syscall(policy, given, filter::denied)?,
         "timeout" => policy.timeout = Some(Setting { value: duration(given)?, asked: Some(asked) }),
@@ -486,6 +527,14 @@ fn duration(given: &Given) -> Result<Duration, Error> {
     })
 }
 
+/// How `--explain` and `--check` print.
+fn format(given: &Given) -> Result<Format, Error> {
+    match given.values.first() {
+        None => Ok(Format::Text),
+        Some(_) => Ok(word(given, &[("text", Format::Text), ("json", Format::Json)])?.value),
+    }
+}
+
 const SIZE: &str = "write bytes from 1 up, or a number with k, m, g or t, e.g. 512m";
 const CPUS: &str = "write a number from 0.01 up, e.g. 1.5";
 
@@ -522,6 +571,32 @@ fn rlimit(given: &Given) -> Result<Limit, Error> {
         return Err(bad(given, "the soft limit is above the hard one", "write the smaller one first"));
     }
     Ok(Limit { resource, soft, hard })
+}
+
+fn port(given: &Given) -> Result<u16, Error> {
+    let port = given.values[0].to_str().and_then(units::whole).and_then(|port| u16::try_from(port).ok());
+    port.filter(|port| *port > 0).ok_or_else(|| {
+        bad(
+            given,
+            format!("{} is not a TCP port", shown(&given.values[0])),
+            "write a number from 1 to 65535, and the flag once for each",
+        )
+    })
+}
+
+fn degrade(given: &Given) -> Result<Vec<Degradable>, Error> {
+    let mut layers = Vec::new();
+    for name in given.values[0].to_str().unwrap_or("").split(',') {
+        let Some((_, layer)) = Degradable::ALL.iter().find(|(known, _)| *known == name) else {
+            let known = Degradable::ALL.map(|(name, _)| name).join(", ");
+            return Err(bad(given, format!("{} is no layer to go without", shown(name)), format!("name one of: {known}")));
+        };
+        if layers.contains(layer) {
+            return Err(bad(given, format!("{name} is named twice"), "name it once"));
+        }
+        layers.push(*layer);
+    }
+    Ok(layers)
 }
 
 /// The descriptor of `--status-fd`. Not one that the command has, too: what it
@@ -615,6 +690,25 @@ fn contradictions(policy: &Policy) -> Result<(), Error> {
     if let (Some(Setting { asked: Some(asked), .. }), None) = (&policy.grace, &policy.timeout) {
         return refuse(asked, "has no effect without --timeout", "add --timeout, or leave it out");
     }
+    let ports = || policy.connect.iter().chain(&policy.listen);
+    if let (Some((_, asked)), true) = (ports().next(), policy.net.value != Net::Host) {
+        return refuse(asked, "has no effect without --net host", "add --net host, or leave it out");
+    }
+    if let (Some((_, asked)), Landlock::None) = (ports().next(), policy.landlock.value) {
+        return refuse(asked, "contradicts --landlock none, which is what would do it", "leave out one of the two");
+    }
+    for all in [&policy.connect, &policy.listen] {
+        if let Some((_, (_, asked))) =
+            all.iter().enumerate().find(|(index, (port, _))| all[..*index].iter().any(|(p, _)| p == port))
+        {
+            return refuse(asked, "given twice", "give it once");
+        }
+    }
+    if let (Some(Setting { value, asked: Some(asked) }), Landlock::None) = (&policy.degrade, policy.landlock.value) {
+        if value.contains(&Degradable::Landlock) {
+            return refuse(asked, "has no effect: --landlock none leaves it out", "leave out one of the two");
+        }
+    }
     for (index, (limit, asked)) in policy.rlimits.iter().enumerate() {
         if policy.rlimits[..index].iter().any(|(other, _)| other.resource == limit.resource) {
             return refuse(asked, "the limit is named twice", "name it once");
@@ -640,7 +734,7 @@ fn contradictions(policy: &Policy) -> Result<(), Error> {
             return refuse(asked, "lets the command allow itself user namespaces again", "add --nested, or leave it out");
         }
     }
-    if let (Whole::None, Some(change)) = (policy.seccomp.value, policy.syscalls.first()) {
+    if let (Seccomp::None, Some(change)) = (policy.seccomp.value, policy.syscalls.first()) {
         return refuse(&change.asked, "has no effect with --seccomp none", "leave out one of the two");
     }
     filter::check(policy.powers(), &policy.syscalls)?;
@@ -742,6 +836,15 @@ mod tests {
             ("--uid 4294967295 x", "is not an id"),
             ("--pty --new-session x", "has no effect"),
             ("--grace 5 x", "has no effect without --timeout"),
+            ("--connect 80 x", "has no effect without --net host"),
+            ("--net host --connect 80 --connect 80 x", "given twice"),
+            ("--net host --listen 0 x", "is not a TCP port"),
+            ("--net host --connect 80 --landlock none x", "contradicts --landlock none"),
+            ("--degrade landlok x", "name one of: landlock"),
+            ("--degrade landlock --landlock none x", "has no effect"),
+            ("--check --net host", "--net host: has no effect with --check"),
+            ("--check x", "x would not be run"),
+            ("--check=yaml", "write one of: text, json"),
             ("--memory 0 x", "is no such limit"),
             ("--tasks 0 x", "from 1 up"),
             ("--cpus none x", "from 0.01 up"),

@@ -49,11 +49,12 @@ impl Record {
             .collect();
         let layers: Vec<String> = layers(plan).into_iter().map(json).collect();
         self.write(&format!(
-            "{{\"event\":\"start\",\"pid\":{},\"process_1\":{},\"namespaces\":{{{}}},\"layers\":[{}],\"degraded\":[]}}\n",
+            "{{\"event\":\"start\",\"pid\":{},\"process_1\":{},\"namespaces\":{{{}}},\"layers\":[{}],\"degraded\":[{}]}}\n",
             number(command.or(Some(process_one))),
             number(Some(process_one)),
             namespaces.join(","),
             layers.join(","),
+            plan.degraded.iter().map(json).collect::<Vec<_>>().join(","),
         ));
     }
 
@@ -111,7 +112,7 @@ fn layers(plan: &Plan) -> Vec<&'static str> {
         ("mounts", done(&Op::EnterRoot)),
         ("capabilities", capabilities),
         ("no_new_privs", done(&Op::NoNewPrivileges)),
-        ("landlock", done(&Op::KeepSignals)),
+        ("landlock", done(&Op::Landlock)),
         ("seccomp", filtered),
     ]
     .into_iter()

@@ -19,6 +19,7 @@ as-user jail -- touch /usr/open/inside 2>&1; echo "inside: $?"
 ls /usr/open
 
 as-user jail --pid host -- true; echo "--pid host: $?"
+as-user jail --check | grep -c ' yes'
 
 left='tail -f /dev/null & until pidof tail >/dev/null; do :; done; echo "in it: $(pidof tail | wc -w)"'
 as-user sh -c "$left"; echo "after a shell: $(pidof tail | wc -w)"
@@ -44,6 +45,7 @@ fn holds(version: &str) {
             "inside: 1",
             "outside",
             "--pid host: 0",
+            "13",
             "in it: 1",
             "after a shell: 1",
             "in it: 1",

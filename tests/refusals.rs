@@ -143,3 +143,37 @@ fn a_full_tmpfs_is_told() {
     shell.args(["-c", &script]);
     outcome(shell).refused(&["--file 7 /t/big", "No space left", "full"]);
 }
+
+#[test]
+fn the_check_says_what_a_launch_would() {
+    let program = jail().to_str().unwrap();
+    let check = |words: &[&str], script: &str| {
+        let mut outer = command(Path::new(words[0]), Path::new("/"), false);
+        outer.args(&words[1..]).args(["sh", "-c", script]);
+        outcome(outer)
+    };
+    let line = |out: &Outcome, layer: &str| out.out.lines().find(|line| line.starts_with(layer)).unwrap().to_owned();
+    let out = run(&["--check"]);
+    assert!(out.good().ends_with("a jail without flags       yes"), "{out:?}");
+    assert!(line(&out, "Landlock").contains("ABI"));
+    for (limit, layer) in [("net", "network namespace"), ("uts", "uts namespace"), ("pid", "private /proc")] {
+        let out = check(
+            &["unshare", "-Ur"],
+            &format!("echo 0 > /proc/sys/user/max_{limit}_namespaces; {program} --check; echo $?; {program} -- true; echo $?"),
+        );
+        assert!(line(&out, layer).contains(" NO ") && line(&out, "a jail without flags").contains(" NO "), "{out:?}");
+        assert!(line(&out, "user namespace").ends_with(" yes") && out.out.ends_with("125\n125\n"), "{out:?}");
+        assert!(out.out.contains(&format!("sysctl -w user.max_{limit}_namespaces=15000")), "{out:?}");
+    }
+    let masked = format!("mount -t tmpfs x /proc/irq && exec unshare -Um --map-current-user {program} --check");
+    let out = check(&["unshare", "-Urm"], &masked);
+    assert!(line(&out, "private /proc").contains(" NO ") && out.out.contains("--proc none") && out.status == 125, "{out:?}");
+    let out = plain(&["python3", "-c", FILTERED, program, "--check"]);
+    assert!(line(&out, "user namespace").contains("the container around this process") && out.status == 125, "{out:?}");
+    let json = run(&["--check=json"]);
+    let read =
+        "import json, sys; d = json.loads(sys.argv[1]); print(d['starts'], all(l['works'] for l in d['layers'] if l['needed']))";
+    let read = std::process::Command::new("python3").args(["-c", read, json.good()]).output().unwrap();
+    assert_eq!(read.stdout, b"True True\n");
+    run(&["--check", "--net", "host"]).refused(&["--net host", "no effect with --check"]);
+}

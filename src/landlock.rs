@@ -1,0 +1,210 @@
+//! Landlock: the same file policy a second time, by rules on files instead of a view
+//! of them; what may be reached other than by path; and ports.
+//!
+//! Rules only add. What `--hide`, `--ro` or `--noexec` take away below a place that
+//! another flag gives, the mounts alone take away.
+
+use std::ffi::{CStr, CString};
+
+use crate::plan::{Op, Step};
+use crate::policy::Access;
+
+/// What this file has to say of the jail.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ruleset {
+    /// The rights over files that need a rule: bits of linux/landlock.h.
+    pub files: u64,
+    /// The rights over TCP ports that need a rule.
+    pub ports: u64,
+    /// What does not reach out of the jail.
+    pub scoped: u64,
+    /// Rights below paths inside.
+    pub below: Vec<(CString, u64)>,
+    /// Descriptors whose files may be opened anew, as they are open already.
+    pub descriptors: Vec<i32>,
+    /// TCP ports that may be connected to.
+    pub connect: Vec<u16>,
+    /// TCP ports that may be listened on.
+    pub listen: Vec<u16>,
+}
+
+pub(crate) const EXECUTE: u64 = 1;
+pub(crate) const WRITE_FILE: u64 = 1 << 1;
+pub(crate) const READ_FILE: u64 = 1 << 2;
+pub(crate) const READ_DIR: u64 = 1 << 3;
+const REMOVE_DIR: u64 = 1 << 4;
+const REMOVE_FILE: u64 = 1 << 5;
+const MAKE_CHAR: u64 = 1 << 6;
+const MAKE_DIR: u64 = 1 << 7;
+const MAKE_REG: u64 = 1 << 8;
+const MAKE_SOCK: u64 = 1 << 9;
+const MAKE_FIFO: u64 = 1 << 10;
+const MAKE_BLOCK: u64 = 1 << 11;
+const MAKE_SYM: u64 = 1 << 12;
+/// Renaming and linking into another directory; without it, as in ABI 1, never.
+const REFER: u64 = 1 << 13;
+pub(crate) const TRUNCATE: u64 = 1 << 14;
+pub(crate) const IOCTL_DEV: u64 = 1 << 15;
+
+const READ: u64 = EXECUTE | READ_FILE | READ_DIR;
+const WRITE: u64 =
+    WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | MAKE_SOCK | MAKE_FIFO | MAKE_SYM | REFER | TRUNCATE;
+/// Using a device; a shell's `>` truncates.
+const USE: u64 = WRITE_FILE | TRUNCATE | IOCTL_DEV;
+/// No right in the table makes device nodes.
+const ALL: u64 = READ | WRITE | MAKE_CHAR | MAKE_BLOCK | IOCTL_DEV;
+/// The rights that mean something for what is no directory.
+pub(crate) const OF_FILES: u64 = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV;
+
+/// What a descriptor of a directory gives, which `--fd` names.
+pub(crate) const BELOW_A_DESCRIPTOR: u64 = READ | WRITE;
+
+/// Binding a TCP socket.
+pub(crate) const BIND_TCP: u64 = 1;
+/// Connecting one.
+pub(crate) const CONNECT_TCP: u64 = 1 << 1;
+
+/// Abstract Unix sockets.
+const ABSTRACT_UNIX_SOCKET: u64 = 1;
+/// Signals. The command is in its caller's process group, or the terminal's job
+/// control would not reach it, and kill(2) with 0 signals that whole group, also
+/// across pid namespaces.
+const SIGNAL: u64 = 1 << 1;
+
+/// The rights over files that version `abi` of the interface knows.
+fn known(abi: u32) -> u64 {
+    match abi {
+        // Without REFER no file could be renamed into another directory.
+        0 | 1 => 0,
+        2 => ALL & !(TRUNCATE | IOCTL_DEV),
+        3 | 4 => ALL & !IOCTL_DEV,
+        _ => ALL,
+    }
+}
+
+/// What `steps` show, as rules. `mounts`: the command may mount, which the kernel
+/// refuses to whom file rules bind. `own_pids`: the processes that it sees are the
+/// jail's.
+pub fn ruleset(abi: u32, steps: &[Step], mounts: bool, own_pids: bool, descriptors: Vec<i32>) -> Ruleset {
+    let mut ruleset = Ruleset::default();
+    if abi >= 6 {
+        ruleset.scoped = ABSTRACT_UNIX_SOCKET | if own_pids { SIGNAL } else { 0 };
+    }
+    if mounts || known(abi) == 0 {
+        return ruleset;
+    }
+    ruleset.files = known(abi);
+    ruleset.descriptors = descriptors;
+    let sealed: Vec<_> =
+        steps.iter().filter_map(|step| if let Op::Seal { dest } = &step.op { Some(dest.as_c_str()) } else { None }).collect();
+    for step in steps {
+        let Some((dest, rights)) = rights(&step.op, &sealed) else { continue };
+        // A device in a private /dev has its rights from there.
+        let inherited = matches!(step.op, Op::Device { .. })
+            && ruleset.below.iter().any(|(above, rights)| {
+                rights & IOCTL_DEV != 0 && dest.to_bytes().starts_with(&[above.to_bytes(), b"/"].concat())
+            });
+        if !inherited {
+            ruleset.below.push((dest.to_owned(), rights & ruleset.files));
+        }
+    }
+    ruleset
+}
+
+/// The place inside that an operation gives rights to, and which.
+fn rights<'a>(op: &'a Op, sealed: &[&CStr]) -> Option<(&'a CStr, u64)> {
+    match op {
+        Op::RootMemory | Op::RootTree { access: Access::ReadOnly, .. } => Some((c"/", READ)),
+        Op::RootTree { access: Access::Writable, .. } => Some((c"/", READ | WRITE)),
+        // What is read-only lies below the root, which may be read.
+        Op::Bind { access: Access::ReadOnly, .. } => None,
+        Op::Bind { dest, access: Access::Writable, .. } => Some((dest, READ | WRITE)),
+        // A private /dev: nothing is made there, and its nodes are used.
+        Op::Tmpfs { dest, .. } if sealed.contains(&dest.as_c_str()) => Some((dest, READ | USE)),
+        Op::Tmpfs { dest, .. } => Some((dest, READ | WRITE)),
+        Op::Devices { dest, .. } => Some((dest, READ | WRITE | IOCTL_DEV)),
+        Op::Device { dest, .. } => Some((dest, READ_FILE | USE)),
+        Op::Devpts { dest } => Some((dest, READ | USE)),
+        // Its files are written to and never made.
+        Op::Proc { dest } => Some((dest, READ | WRITE_FILE | TRUNCATE)),
+        Op::Gather { .. }
+        | Op::DropGroups
+        | Op::MakeCgroup { .. }
+        | Op::EnterCgroup
+        | Op::CgroupView
+        | Op::DieWithLauncher
+        | Op::AdoptOrphans
+        | Op::AdoptFromOutside
+        | Op::DieWithInit
+        | Op::MapIds { .. }
+        | Op::NewKeyring
+        | Op::Hostname { .. }
+        | Op::LoopbackUp
+        | Op::Dir { .. }
+        | Op::MountPoint { .. }
+        | Op::Symlink { .. }
+        | Op::File { .. }
+        | Op::OpenTerminal
+        | Op::TakeTerminal
+        | Op::Seal { .. }
+        | Op::Hide { .. }
+        | Op::Restrict { .. }
+        | Op::EnterRoot
+        | Op::LockMounts { .. }
+        | Op::NoUserNamespaces
+        | Op::AwaitNetwork
+        | Op::TellNamespaces
+        | Op::Disguise
+        | Op::NotDumpable
+        | Op::BoundCapabilities { .. }
+        | Op::NoNewPrivileges
+        | Op::NewSession
+        | Op::Capabilities { .. }
+        | Op::Chdir { .. }
+        | Op::Rlimit { .. }
+        | Op::CloseDescriptors { .. }
+        | Op::Ruleset { .. }
+        | Op::Landlock
+        | Op::FilterCalls { .. } => None,
+    }
+}
+
+impl Ruleset {
+    /// Is there anything in it?
+    pub fn is_empty(&self) -> bool {
+        self.files == 0 && self.ports == 0 && self.scoped == 0
+    }
+
+    /// Allows these TCP ports and no others.
+    pub fn only_ports(&mut self, connect: Vec<u16>, listen: Vec<u16>) {
+        self.ports = BIND_TCP | CONNECT_TCP;
+        (self.connect, self.listen) = (connect, listen);
+    }
+
+    /// What a person is told of it.
+    pub fn shown(&self) -> String {
+        let mut parts = Vec::new();
+        if self.files != 0 {
+            let writable = self.below.iter().filter(|(_, rights)| rights & MAKE_REG != 0);
+            let paths: Vec<String> = writable.map(|(path, _)| crate::text::shown(path.to_string_lossy().as_ref())).collect();
+            parts.push(format!(
+                "files made and removed only below {}",
+                if paths.is_empty() { "nothing".into() } else { paths.join(" ") }
+            ));
+        }
+        if self.scoped & SIGNAL != 0 {
+            parts.push("no signal leaves the jail".into());
+        }
+        if self.scoped & ABSTRACT_UNIX_SOCKET != 0 {
+            parts.push("no abstract socket outside".into());
+        }
+        if self.ports != 0 {
+            let list = |ports: &[u16]| {
+                let all: Vec<String> = ports.iter().map(u16::to_string).collect();
+                if all.is_empty() { "none".into() } else { all.join(" ") }
+            };
+            parts.push(format!("TCP ports connected to: {}; listened on: {}", list(&self.connect), list(&self.listen)));
+        }
+        parts.join("; ")
+    }
+}
