@@ -87,28 +87,70 @@ pub fn compile(arch: Arch, treat: impl Fn(&Call) -> Treatment) -> Result<BpfProg
         no_such_call,
         returns(&SeccompAction::Allow),
     ];
-    program.append(&mut tree(&leaves));
+    program.append(&mut tree(&leaves, newest + 1));
     Ok(program)
 }
 
-/// Finds the leaf whose first number is the last one that is not above the call's.
-fn tree(leaves: &[(u32, BpfProgram)]) -> BpfProgram {
-    let (low, high) = leaves.split_at(leaves.len() / 2);
-    let [(first, _), ..] = high else { return Vec::new() };
-    if low.is_empty() {
-        return high[0].1.clone();
+/// Leads to the leaf whose first number is the last one that is not above the call's.
+/// `end` is the first number behind the last leaf's.
+fn tree(leaves: &[(u32, BpfProgram)], end: u32) -> BpfProgram {
+    if let Some(program) = small_tree(leaves, end) {
+        return program;
     }
-    let (mut low, mut high) = (tree(low), tree(high));
-    let mut program = match u8::try_from(low.len()) {
-        Ok(over) => vec![instruction(IF_AT_LEAST, over, 0, *first)],
-        // Only this one jumps so far.
-        Err(_) => {
-            vec![instruction(IF_AT_LEAST, 0, 1, *first), instruction(GO, 0, 0, u32::try_from(low.len()).unwrap_or(u32::MAX))]
-        }
-    };
+    // A comparison jumps over 255 instructions at most.
+    let Some(at) = middle(leaves, end) else { return Vec::new() };
+    let (low, high) = leaves.split_at(at);
+    let first = high[0].0;
+    let (mut low, mut high) = (tree(low, first), tree(high, end));
+    let over = u32::try_from(low.len()).unwrap_or(u32::MAX);
+    let mut program = vec![instruction(IF_AT_LEAST, 0, 1, first), instruction(GO, 0, 0, over)];
     program.append(&mut low);
     program.append(&mut high);
     program
+}
+
+/// Where to halve: the numbers and not the leaves, so that wide runs are found soon.
+fn middle(leaves: &[(u32, BpfProgram)], end: u32) -> Option<usize> {
+    let start = leaves.first()?.0;
+    (1..leaves.len()).min_by_key(|at| (leaves[*at].0 - start).abs_diff(end - leaves[*at].0))
+}
+
+/// A tree with each of the different leaves in it once, behind all comparisons: what
+/// the installation costs is the length. None where a jump would be too far.
+fn small_tree(leaves: &[(u32, BpfProgram)], end: u32) -> Option<BpfProgram> {
+    let mut parts: Vec<&BpfProgram> = Vec::new();
+    for (_, part) in leaves {
+        if !parts.contains(&part) {
+            parts.push(part);
+        }
+    }
+    // The short ones are needed most, and are to be near.
+    parts.sort_by_key(|part| part.len());
+    let place = |leaf: &BpfProgram| {
+        let before = parts.iter().take_while(|part| **part != leaf);
+        leaves.len() - 1 + before.map(|part| part.len()).sum::<usize>()
+    };
+    let mut program = Vec::with_capacity(leaves.len());
+    compare(leaves, end, &place, &mut program)?;
+    program.extend(parts.into_iter().flatten().cloned());
+    Some(program)
+}
+
+/// Appends the comparisons that lead to one of `leaves`, and gives where they begin.
+fn compare(
+    leaves: &[(u32, BpfProgram)],
+    end: u32,
+    place: &dyn Fn(&BpfProgram) -> usize,
+    program: &mut BpfProgram,
+) -> Option<usize> {
+    let Some(at) = middle(leaves, end) else { return leaves.first().map(|(_, leaf)| place(leaf)) };
+    let (low, high) = leaves.split_at(at);
+    let (here, first) = (program.len(), high[0].0);
+    program.push(instruction(IF_AT_LEAST, 0, 0, first));
+    let (low, high) = (compare(low, first, place, program)?, compare(high, end, place, program)?);
+    let over = |to: usize| u8::try_from(to - here - 1).ok();
+    program[here] = instruction(IF_AT_LEAST, over(high)?, over(low)?, first);
+    Some(here)
 }
 
 /// What is done about the numbers of one run, all of which are `number` if their

@@ -226,7 +226,7 @@ fn what_mounts_and_names_is_open_to_those_who_may() {
 fn the_program_is_short_to_install() {
     for arch in ARCHES {
         let program = policy(arch, 0);
-        assert!(program.len() < 400, "{arch:?}: {} instructions", program.len());
+        assert!(program.len() < 280, "{arch:?}: {} instructions", program.len());
         // The kernel runs it for each number; a chain of comparisons took 200 steps.
         let steps: Vec<usize> = (0..500).map(|number| run(&program, audit(arch), number, [0; 6]).steps).collect();
         let most = steps.iter().max().unwrap();
