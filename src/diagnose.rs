@@ -261,6 +261,10 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
                 _ => "start it where one is delegated: systemd-run --user --scope -p Delegate=yes jail ...".into(),
             },
         ),
+        Op::FilterCalls { .. } if matches!(errno, Errno::INVAL | Errno::NOSYS) => (
+            Layer::Kernel,
+            "it is built without system-call filters (CONFIG_SECCOMP_FILTER): say --seccomp none to go on without".into(),
+        ),
         Op::NoUserNamespaces => match errno {
             Errno::ROFS | Errno::ACCESS | Errno::NOENT => (
                 Layer::Container,
