@@ -4,8 +4,9 @@
 //! The kernel runs the program once for each number when it is installed, to learn
 //! which calls it need not run it for, and later for the calls that are not simply
 //! allowed. So the numbers are cut into runs that are treated alike, the run is found
-//! by halving, and what to do there is compiled by seccompiler: a comparison with
-//! every refused call in turn would take several times as long.
+//! by halving, and what to do there is compiled by seccompiler. Installed so it takes
+//! 59 µs; a comparison with each of the 68 refused calls in turn, without any limits
+//! of arguments, took 178.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
