@@ -10,7 +10,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, mkdirat, openat, unlinkat};
+use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, flock, mkdirat, openat, unlinkat};
 use rustix::io::{Errno, read, write};
 use rustix::process::{Pid, getpid};
 
@@ -92,6 +92,12 @@ impl Cgroup {
         write(&self.procs, b"0").map(drop)
     }
 
+    /// The descriptors that it is held by.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = i32> {
+        let keeper = self.keeper.as_ref().and_then(Keeper::descriptor);
+        [self.dir.as_raw_fd(), self.procs.as_raw_fd()].into_iter().chain(keeper)
+    }
+
     /// The process that removes it.
     pub(crate) fn keeper(&self) -> Option<Pid> {
         self.keeper.as_ref().map(Keeper::pid)
@@ -118,7 +124,7 @@ fn remove(parent: &OwnedFd, name: &CStr, end: End) {
     }
     // Until the kernel has taken the last of the dead out.
     for wait in 0..500 {
-        match unlinkat(parent, name, AtFlags::REMOVEDIR) {
+        match remove_all(parent, name) {
             Err(Errno::BUSY) => std::thread::sleep(Duration::from_millis(wait.min(10))),
             _ => break,
         }
@@ -134,10 +140,28 @@ fn remove(parent: &OwnedFd, name: &CStr, end: End) {
     let _ = unlinkat(parent, CALLERS, AtFlags::REMOVEDIR);
 }
 
+/// Removes a cgroup and those that the command has made in it.
+fn remove_all(parent: &OwnedFd, name: &CStr) -> Result<(), Errno> {
+    match unlinkat(parent, name, AtFlags::REMOVEDIR) {
+        Err(Errno::BUSY) => {}
+        done => return done,
+    }
+    let list = openat(parent, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    for entry in rustix::fs::Dir::read_from(&list)?.flatten() {
+        if entry.file_type() == FileType::Directory && !entry.file_name().to_bytes().starts_with(b".") {
+            remove_all(&list, entry.file_name())?;
+        }
+    }
+    unlinkat(parent, name, AtFlags::REMOVEDIR)
+}
+
 /// Is there another jail's cgroup?
 fn others(parent: &OwnedFd) -> bool {
     let Ok(dir) = rustix::fs::Dir::read_from(parent) else { return true };
-    dir.flatten().any(|entry| entry.file_name().to_bytes().starts_with(OWN.as_bytes()))
+    dir.flatten().any(|entry| {
+        let number = entry.file_name().to_bytes().strip_prefix(OWN.as_bytes());
+        number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
+    })
 }
 
 /// Moves every process of the cgroup `from` to the cgroup `name` below `parent`.

@@ -8,7 +8,7 @@ use crate::diagnose::{self, Signs};
 use crate::error::{Asked, Error};
 use crate::filter;
 use crate::host::Host;
-use crate::launch::{self, Failure};
+use crate::launch::{self, Failure, Passed};
 use crate::plan::{self, Command, Ids, Limits, Op, Place, Plan, Step};
 use crate::policy::{Format, Init, Policy};
 use crate::report::Report;
@@ -107,7 +107,7 @@ fn nothing_to_execute(plan: &mut Plan) {
 }
 
 fn try_out(plan: &Plan, arguments: &Arguments, signs: &Signs) -> Result<(), Error> {
-    match launch::run(plan, arguments, None) {
+    match launch::run(plan, arguments, None, Passed::Keep) {
         Ok(_) | Err(Failure::Inside(Report::Exec { .. })) => Ok(()),
         Err(failure) => Err(diagnose::error(plan, failure, signs)),
     }

@@ -130,11 +130,11 @@ pub fn error(plan: &Plan, failure: Failure, signs: &Signs) -> Error {
             remedy: "someone sent it, a limit of its own was reached, or memory ran out; everything in the jail is dead".into(),
             ..Error::usage(None, "", "")
         },
-        Failure::KilledBefore(signal) => Error {
+        Failure::KilledBefore(memory) => Error {
             doing: "start the command".into(),
-            problem: format!("it was ended by signal {signal} before it ran"),
-            layer: Layer::Kernel,
-            remedy: "someone sent it, a limit of its own was reached, or memory ran out; everything in the jail is dead".into(),
+            problem: "it was killed before it ran".into(),
+            layer: if memory { Layer::Cgroup } else { Layer::Kernel },
+            remedy: if memory { "--memory is less than starting it takes" } else { "someone did so, or memory ran out" }.into(),
             ..Error::usage(None, "", "")
         },
         Failure::Killed(None) => plain("wait for the command", Errno::CHILD, signs),

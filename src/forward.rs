@@ -13,8 +13,6 @@ const TOGETHER: u64 = 50_000_000;
 /// The signals that came lately. Times are of one monotonic clock, in
 /// nanoseconds, and never 0.
 pub(crate) struct Forward {
-    /// Does a signal to the launcher's process group reach the command, too?
-    in_group: bool,
     /// When process 1 itself last got each signal; 0: not, or settled.
     direct: [u64; 65],
     /// When the launcher last passed each on; 0: not, or settled.
@@ -26,16 +24,17 @@ pub(crate) struct Forward {
 
 impl Forward {
     /// Nothing has come yet.
-    pub(crate) fn new(in_group: bool) -> Self {
-        Self { in_group, direct: [0; 65], carried: [0; 65], owed: 0 }
+    pub(crate) fn new() -> Self {
+        Self { direct: [0; 65], carried: [0; 65], owed: 0 }
     }
 
-    /// The launcher passes `signal` on: is the command to get it?
-    pub(crate) fn carried(&mut self, signal: i32, now: u64) -> bool {
+    /// The launcher passes `signal` on: is the command to get it? `in_group`: is the
+    /// command in the launcher's process group, and has what that got?
+    pub(crate) fn carried(&mut self, signal: i32, in_group: bool, now: u64) -> bool {
         let Some(at) = index(signal) else { return false };
         self.owed &= !(1 << at);
         let direct = core::mem::take(&mut self.direct[at]);
-        if together(direct, now) && self.in_group {
+        if together(direct, now) && in_group {
             return false;
         }
         self.carried[at] = now;
@@ -86,31 +85,31 @@ mod tests {
 
     #[test]
     fn what_the_launcher_alone_got_is_delivered_each_time() {
-        let mut forward = Forward::new(true);
-        assert!(forward.carried(TERM, 1) && forward.carried(TERM, 2));
+        let mut forward = Forward::new();
+        assert!(forward.carried(TERM, true, 1) && forward.carried(TERM, true, 2));
         assert_eq!(forward.due(3 + TOGETHER), None);
     }
 
     #[test]
     fn what_the_group_got_is_not_delivered_again() {
-        let mut forward = Forward::new(true);
+        let mut forward = Forward::new();
         forward.direct(TERM, true, 10);
-        assert!(!forward.carried(TERM, 20), "the command has it");
-        assert!(forward.carried(TERM, 30), "and this one is another");
-        let mut forward = Forward::new(true);
-        assert!(forward.carried(TERM, 10));
+        assert!(!forward.carried(TERM, true, 20), "the command has it");
+        assert!(forward.carried(TERM, true, 30), "and this one is another");
+        let mut forward = Forward::new();
+        assert!(forward.carried(TERM, true, 10));
         forward.direct(TERM, true, 20);
         assert_eq!(forward.due(20 + TOGETHER), None);
     }
 
     #[test]
     fn what_process_1_alone_got_is_delivered_after_a_while() {
-        let mut forward = Forward::new(true);
+        let mut forward = Forward::new();
         forward.direct(TERM, true, 10);
         assert_eq!((forward.due(11), forward.wait(11)), (None, Some(TOGETHER - 1)));
         assert_eq!(forward.due(10 + TOGETHER), Some(TERM));
         assert_eq!((forward.due(10 + TOGETHER), forward.wait(11 + TOGETHER)), (None, None));
-        assert!(forward.carried(TERM, 11 + TOGETHER), "it is settled");
+        assert!(forward.carried(TERM, true, 11 + TOGETHER), "it is settled");
         // From inside, whoever sent it can reach the command without us.
         forward.direct(TERM, false, 1 << 40);
         assert_eq!(forward.wait(1 << 40), None);
@@ -118,17 +117,17 @@ mod tests {
 
     #[test]
     fn a_command_out_of_the_group_gets_the_groups_signals_once() {
-        let mut forward = Forward::new(false);
+        let mut forward = Forward::new();
         forward.direct(TERM, true, 10);
-        assert!(forward.carried(TERM, 20));
+        assert!(forward.carried(TERM, false, 20));
         assert_eq!(forward.due(20 + TOGETHER), None);
     }
 
     #[test]
     fn numbers_that_no_signal_has_are_nothing() {
-        let mut forward = Forward::new(true);
+        let mut forward = Forward::new();
         for signal in [-1, 0, 65, i32::MAX] {
-            assert!(!forward.carried(signal, 1));
+            assert!(!forward.carried(signal, true, 1));
             forward.direct(signal, true, 1);
             assert_eq!(forward.wait(1), None);
         }

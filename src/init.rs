@@ -17,9 +17,12 @@ use crate::policy::Init;
 use crate::report::Report;
 use crate::sys::{self, Cloned, Flag, SignalSet, Words};
 
+/// The highest, and so the last that is taken of several: what process 1 got itself
+/// is known by then.
+///
 /// The signal that brings process 1 the number of one that the launcher passes
 /// on, as the message of a real-time signal that nothing sends otherwise.
-pub(crate) const CARRIER: i32 = 62;
+pub(crate) const CARRIER: i32 = 64;
 
 /// All that process 1 needs, made before it is: it allocates nothing.
 pub(crate) struct Prepared<'a> {
@@ -119,6 +122,8 @@ fn become_command(prepared: &Prepared<'_>, state: &mut State<'_>) -> ! {
 
 /// Process 1 while the command runs.
 fn reap(plan: &Plan, state: &mut State<'_>, command: Pid) -> ! {
+    // What came before the command was there: it has not got it.
+    let missed = SignalSet::pending();
     // Process 1 holds nothing: no capability, and no descriptor, so that a
     // reader of the command's pipe sees its end when the command closes it.
     state.greeter = None;
@@ -128,7 +133,10 @@ fn reap(plan: &Plan, state: &mut State<'_>, command: Pid) -> ! {
         give_up(state, errno);
     }
     let every = SignalSet::all();
-    let mut forward = Forward::new(!plan.own_session);
+    let mut forward = Forward::new();
+    if let Ok(missed) = missed {
+        catch_up(&missed, command, &mut forward);
+    }
     loop {
         while let Some(signal) = forward.due(sys::now()) {
             let _ = sys::kill(command, signal);
@@ -137,7 +145,12 @@ fn reap(plan: &Plan, state: &mut State<'_>, command: Pid) -> ! {
         // Nothing came in time, or it was interrupted.
         let Ok(caught) = every.wait(limit) else { continue };
         match caught.signal {
-            libc::SIGCHLD => reap_all(state, command),
+            libc::SIGCHLD => {
+                reap_all(state, command);
+                if caught.code <= 0 {
+                    forward.direct(libc::SIGCHLD, !plan.own_pids || caught.sender == 0, sys::now());
+                }
+            }
             // Others can send this signal, too.
             LAUNCHER_DIED if !plan.own_pids && state.launcher_lives().is_err() => {
                 end_all(state);
@@ -148,7 +161,7 @@ fn reap(plan: &Plan, state: &mut State<'_>, command: Pid) -> ! {
                 let _ = sys::kill(command, libc::SIGKILL);
             }
             CARRIER if caught.code == libc::SI_QUEUE => {
-                let new = forward.carried(caught.value, sys::now());
+                let new = forward.carried(caught.value, sys::in_our_group(command), sys::now());
                 if new {
                     // It may have ended just now: its end is the next signal.
                     let _ = sys::kill(command, caught.value);
@@ -156,8 +169,26 @@ fn reap(plan: &Plan, state: &mut State<'_>, command: Pid) -> ! {
             }
             // One of the jail's own can signal the command itself, and what the
             // terminal or the kernel sends has reached the command already.
-            signal if caught.code <= 0 => forward.direct(signal, !plan.own_pids || caught.sender == 0, sys::now()),
-            _ => {}
+            signal => {
+                let outside = !plan.own_pids || caught.sender == 0;
+                forward.direct(signal, outside && caught.code <= 0, sys::now());
+            }
+        }
+    }
+}
+
+/// Sends the command the signals of `missed`, which reached the whole process group
+/// while there was no command in it. One that came just now it may have, too; it is
+/// blocked there yet, and then counts once.
+fn catch_up(missed: &SignalSet, command: Pid, forward: &mut Forward) {
+    if !sys::in_our_group(command) {
+        // What the launcher passes on is all that it gets.
+        return;
+    }
+    for signal in (1..CARRIER).filter(|signal| missed.has(*signal) && ![libc::SIGCHLD, LAUNCHER_DIED].contains(signal)) {
+        if SignalSet::of(&[signal]).wait(Some(0)).is_ok() {
+            let _ = sys::kill(command, signal);
+            forward.direct(signal, false, sys::now());
         }
     }
 }

@@ -67,6 +67,11 @@ impl Keeper {
         }
     }
 
+    /// The descriptor that it watches the other end of.
+    pub(crate) fn descriptor(&self) -> Option<i32> {
+        self.alive.as_ref().map(AsRawFd::as_raw_fd)
+    }
+
     /// Its process.
     pub(crate) fn pid(&self) -> Pid {
         self.pid

@@ -32,8 +32,9 @@ pub enum Failure {
     Outside(usize, Errno),
     /// Making process 1 and its namespaces.
     Namespaces(Errno),
-    /// The command's process was ended by this signal before it was the command.
-    KilledBefore(i32),
+    /// The command's process was killed before it was the command; `true`: because
+    /// memory was at its limit.
+    KilledBefore(bool),
     /// Process 1 ended without a word, by this signal if by one.
     Killed(Option<i32>),
     /// Connecting the network.
@@ -70,11 +71,20 @@ impl Ended {
     }
 }
 
+/// What the launcher does with the caller's descriptors, once there is a jail.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Passed {
+    /// Lets go of them.
+    LetGo,
+    /// Goes on using them.
+    Keep,
+}
+
 /// Runs the plan to its end.
 ///
 /// # Errors
 /// Where it failed, if the command was not executed or not waited for.
-pub fn run(plan: &Plan, arguments: &Arguments, record: Option<&Record>) -> Result<Ended, Failure> {
+pub fn run(plan: &Plan, arguments: &Arguments, record: Option<&Record>, passed: Passed) -> Result<Ended, Failure> {
     let began = sys::now();
     keep_off_closed_streams().map_err(Failure::Prepare)?;
     let (reports, report) = pipe_with(PipeFlags::CLOEXEC).map_err(Failure::Prepare)?;
@@ -116,6 +126,8 @@ pub fn run(plan: &Plan, arguments: &Arguments, record: Option<&Record>) -> Resul
             process_one(&prepared, state, go, greeter)
         }
         Cloned::Parent(child) => {
+            // From here on process 1 gets what its process group gets.
+            let early = SignalSet::pending().unwrap_or(every);
             let (children, cgroup) = (state.children.take(), state.cgroup.take());
             drop(state);
             drop((report, greeter));
@@ -132,7 +144,9 @@ pub fn run(plan: &Plan, arguments: &Arguments, record: Option<&Record>) -> Resul
                 listener,
                 go,
                 record,
+                passed,
                 began,
+                early,
                 executing,
                 children,
                 told,
@@ -140,6 +154,8 @@ pub fn run(plan: &Plan, arguments: &Arguments, record: Option<&Record>) -> Resul
                 pasta,
                 relay,
                 cgroup,
+                tie: None,
+                asked_to_end: false,
             }
             .run()
         }

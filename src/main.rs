@@ -93,7 +93,7 @@ fn act(typed: Typed, arguments: &sys::Arguments, record: Option<&Record>) -> Res
         }
         Request::Run(policy) => {
             let plan = plan::build(&policy, &Host::observe())?;
-            let ended = launch::run(&plan, arguments, record)
+            let ended = launch::run(&plan, arguments, record, launch::Passed::LetGo)
                 .map_err(|failure| diagnose::error(&plan, failure, &diagnose::Signs::read()))?;
             if let Some(record) = record {
                 record.ended(&ended);

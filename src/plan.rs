@@ -481,7 +481,8 @@ pub fn cgroup_for(limits: Limits, cgroups: &[CgroupDir], asked: &Asked) -> Resul
         [own, above, ..]
             if own.path.ends_with(OsStr::from_bytes(CALLERS.to_bytes())) && above.writable && has(&above.controllers) =>
         {
-            return step(above, false);
+            // They may be put back before it is this one's turn.
+            return step(above, !above.is_root);
         }
         [own, ..] if own.writable && has(&own.controllers) => return step(own, !own.is_root),
         // Beside the caller's own; not if it would leave limits of that behind.

@@ -374,7 +374,7 @@ fn limits_of_the_whole_jail_need_a_cgroup_that_is_the_callers() {
     assert_eq!(made(&[root], line), ours("/c", false));
     // Other jails of the same caller's are there.
     let callers = dir("/c/s/own/jail.callers", true, "memory pids", "");
-    assert_eq!(made(&[callers, own.clone()], line), ours("/c/s/own", false));
+    assert_eq!(made(&[callers, own.clone()], line), ours("/c/s/own", true));
     // A shell's own group, beside which others may be made; but not to leave limits.
     let (shut, open) = (dir("/c/s/shell", false, "memory pids", ""), dir("/c/s", true, "memory pids", "memory pids"));
     assert_eq!(made(&[shut.clone(), open.clone()], line), ours("/c/s", false));

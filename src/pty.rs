@@ -4,7 +4,7 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::event::PollFlags;
-use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl, openat};
+use rustix::fs::{CWD, Mode, OFlags, fcntl_getfl, fcntl_setfl, openat};
 use rustix::io::{Errno, read, write};
 use rustix::process::{getpgrp, ioctl_tiocsctty, setsid};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
@@ -82,6 +82,42 @@ impl Way {
     }
 }
 
+/// Where output goes.
+enum Output {
+    /// The caller's descriptor, which takes what poll says it has room for.
+    Passed(BorrowedFd<'static>),
+    /// A terminal, opened anew so that a write to one that stands still does not: the
+    /// caller's own description is not ours to change.
+    Terminal(OwnedFd),
+}
+
+impl Output {
+    fn open(fd: BorrowedFd<'static>) -> Self {
+        let flags = OFlags::WRONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        match isatty(fd).then(|| openat(CWD, c"/proc/self/fd/1", flags, Mode::empty())) {
+            Some(Ok(terminal)) => Self::Terminal(terminal),
+            Some(Err(_)) | None => Self::Passed(fd),
+        }
+    }
+}
+
+impl AsFd for Output {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Passed(fd) => *fd,
+            Self::Terminal(fd) => fd.as_fd(),
+        }
+    }
+}
+
+/// The caller's stream `fd`, if it is open for what it is for.
+fn stream(fd: i32, wrong: OFlags) -> Option<BorrowedFd<'static>> {
+    let stream = sys::inherited(fd)?;
+    // A closed one has a placeholder; see `keep_off_closed_streams`.
+    let unusable = fcntl_getfl(stream).is_ok_and(|flags| flags.contains(OFlags::PATH) || flags & OFlags::RWMODE == wrong);
+    (!unusable).then_some(stream)
+}
+
 /// The relay, in the launcher.
 pub(crate) struct Relay {
     master: OwnedFd,
@@ -90,7 +126,9 @@ pub(crate) struct Relay {
     /// The caller's input; None from its end on.
     input: Option<BorrowedFd<'static>>,
     /// The caller's output; None once it takes nothing more.
-    output: Option<BorrowedFd<'static>>,
+    output: Option<Output>,
+    /// Has the jail's side been closed for good?
+    over: bool,
     inward: Way,
     outward: Way,
     /// The caller's terminal as it was, where its input is one.
@@ -106,7 +144,7 @@ impl Relay {
     pub(crate) fn start(master: OwnedFd, arguments: &Arguments) -> Result<Self, Errno> {
         let slave = Some(peer(&master)?);
         fcntl_setfl(&master, fcntl_getfl(&master)? | OFlags::NONBLOCK)?;
-        let [input, output] = [0, 1].map(sys::inherited);
+        let (input, output) = (stream(0, OFlags::WRONLY), stream(1, OFlags::RDONLY).map(Output::open));
         let saved = input.filter(|input| isatty(input)).map(tcgetattr).transpose()?;
         let keeper = match (input, &saved) {
             (Some(terminal), Some(saved)) => {
@@ -120,7 +158,21 @@ impl Relay {
             }
             (Some(_) | None, _) => None,
         };
-        let mut relay = Self { master, slave, input, output, inward: Way::new(), outward: Way::new(), saved, raw: false, keeper };
+        let mut relay = Self {
+            master,
+            slave,
+            input,
+            output,
+            over: false,
+            inward: Way::new(),
+            outward: Way::new(),
+            saved,
+            raw: false,
+            keeper,
+        };
+        if relay.input.is_none() {
+            relay.end_input(true);
+        }
         relay.go_on();
         Ok(relay)
     }
@@ -133,7 +185,8 @@ impl Relay {
     /// Takes the caller's terminal, if it has one and is in its foreground.
     pub(crate) fn go_on(&mut self) {
         let (Some(terminal), Some(saved)) = (self.input, &self.saved) else { return };
-        if self.raw || tcgetpgrp(terminal) != Ok(getpgrp()) {
+        // One that is not this session's terminal is in nobody's background.
+        if self.raw || ![Ok(getpgrp()), Err(Errno::NOTTY)].contains(&tcgetpgrp(terminal)) {
             return;
         }
         let mut raw = saved.clone();
@@ -142,10 +195,16 @@ impl Relay {
         self.resize();
     }
 
+    /// Takes it again, whatever was done to it while this process stood still.
+    pub(crate) fn retake(&mut self) {
+        self.raw = false;
+        self.go_on();
+    }
+
     /// Gives the caller's terminal back.
     pub(crate) fn pause(&mut self) {
         if let (true, Some(saved), Some(terminal)) = (self.raw, &self.saved, sys::inherited(0)) {
-            let _ = tcsetattr(terminal, OptionalActions::Drain, saved);
+            let _ = tcsetattr(terminal, OptionalActions::Now, saved);
             self.raw = false;
         }
     }
@@ -163,31 +222,36 @@ impl Relay {
         }
     }
 
-    /// What to wait for: the master, the input, the output.
-    pub(crate) fn wants(&self) -> [(BorrowedFd<'_>, PollFlags); 3] {
-        let master = self.master.as_fd();
-        let mut on_master = PollFlags::empty();
-        on_master.set(PollFlags::IN, self.outward.is_empty());
-        on_master.set(PollFlags::OUT, !self.inward.is_empty());
-        let nothing = (master, PollFlags::empty());
+    /// What to wait for: the master, the input, the output. None where nothing is
+    /// wanted: poll would tell of a line that was hung up all the same.
+    pub(crate) fn wants(&self) -> [Option<(BorrowedFd<'_>, PollFlags)>; 3] {
+        let mut master = PollFlags::empty();
+        master.set(PollFlags::IN, self.outward.is_empty() && !self.over);
+        master.set(PollFlags::OUT, !self.inward.is_empty() && !self.over);
+        let input = self.input.filter(|_| self.inward.is_empty() && !self.in_background());
+        let output = self.output.as_ref().filter(|_| !self.outward.is_empty());
         [
-            (master, on_master),
-            self.input.filter(|_| self.inward.is_empty() && !self.in_background()).map_or(nothing, |fd| (fd, PollFlags::IN)),
-            self.output.filter(|_| !self.outward.is_empty()).map_or(nothing, |fd| (fd, PollFlags::OUT)),
+            (!master.is_empty()).then_some((self.master.as_fd(), master)),
+            input.map(|input| (input, PollFlags::IN)),
+            output.map(|output| (output.as_fd(), PollFlags::OUT)),
         ]
     }
 
     /// Does what can be done, by what poll has found of `wants`.
     pub(crate) fn turn(&mut self, [master, input, output]: [PollFlags; 3]) -> Result<(), Errno> {
-        let ready = PollFlags::IN | PollFlags::OUT | PollFlags::HUP | PollFlags::ERR;
+        let ready = PollFlags::IN | PollFlags::OUT | PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
         if input.intersects(ready) && self.inward.is_empty() {
             self.take_in();
         }
         if master.contains(PollFlags::OUT) && !self.inward.is_empty() {
             again(self.inward.drain(self.master.as_fd()))?;
         }
-        if master.contains(PollFlags::IN) && self.outward.is_empty() {
-            again(self.outward.fill(self.master.as_fd()).map(drop))?;
+        if master.intersects(PollFlags::IN | PollFlags::HUP) && self.outward.is_empty() {
+            match self.outward.fill(self.master.as_fd()) {
+                // The kernel says EIO when nobody has the other side and all is read.
+                Ok(0) | Err(Errno::IO) => self.over = true,
+                filled => again(filled.map(drop))?,
+            }
         }
         if output.intersects(ready) || self.output.is_none() {
             self.put_out()?;
@@ -199,22 +263,25 @@ impl Relay {
         let Some(input) = self.input else { return };
         let ended_line = self.inward.bytes[self.inward.to.saturating_sub(1)] == b'\n' || self.inward.to == 0;
         match self.inward.fill(input) {
-            Ok(0) => {
-                self.input = None;
-                // As a person ends input: once at the start of a line, else twice.
-                let end = tcgetattr(&self.master).map_or(4, |settings| settings.special_codes[SpecialCodeIndex::VEOF]);
-                self.inward.bytes[..2].copy_from_slice(&[end, end]);
-                (self.inward.from, self.inward.to) = (0, if ended_line { 1 } else { 2 });
-            }
+            Ok(0) => self.end_input(ended_line),
             Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
-            // A terminal that is gone, a descriptor that is closed.
-            Err(_) => self.input = None,
+            // A terminal that is gone.
+            Err(_) => self.end_input(ended_line),
         }
     }
 
+    /// Ends the command's input as a person does: by one end-of-file character at the
+    /// start of a line, and two elsewhere.
+    fn end_input(&mut self, at_line: bool) {
+        self.input = None;
+        let end = tcgetattr(&self.master).map_or(4, |settings| settings.special_codes[SpecialCodeIndex::VEOF]);
+        self.inward.bytes[..2].copy_from_slice(&[end, end]);
+        (self.inward.from, self.inward.to) = (0, if at_line { 1 } else { 2 });
+    }
+
     fn put_out(&mut self) -> Result<(), Errno> {
-        let done = match self.output {
-            Some(output) => again(self.outward.drain(output)),
+        let done = match &self.output {
+            Some(output) => again(self.outward.drain(output.as_fd())),
             None => Err(Errno::PIPE),
         };
         match done {
@@ -229,28 +296,19 @@ impl Relay {
         }
     }
 
-    /// Puts out the rest, once everyone inside is dead, and gives the terminal back.
-    ///
-    /// # Errors
-    /// The kernel's, where the output takes no more.
-    pub(crate) fn finish(mut self) -> Result<(), Errno> {
-        // The kernel then says EIO when all has been read, and not before.
+    /// Lets go of the jail's side, once everyone inside is dead: then there is an end.
+    pub(crate) fn hang_up(&mut self) {
         self.slave = None;
-        if let Ok(flags) = fcntl_getfl(&self.master) {
-            let _ = fcntl_setfl(&self.master, flags - OFlags::NONBLOCK);
-        }
-        loop {
-            while !self.outward.is_empty() {
-                self.put_out()?;
-            }
-            match self.outward.fill(self.master.as_fd()) {
-                Ok(0) => break,
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(_) => break,
-            }
-        }
-        self.pause();
-        Ok(())
+    }
+
+    /// Is there something that the output has not taken?
+    pub(crate) fn has_output(&self) -> bool {
+        !self.outward.is_empty() && self.output.is_some()
+    }
+
+    /// Has all been put out that will come?
+    pub(crate) fn is_dry(&self) -> bool {
+        self.over && !self.has_output()
     }
 }
 

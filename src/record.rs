@@ -13,7 +13,7 @@ use crate::launch::{Ended, print};
 use crate::plan::{Op, Plan};
 use crate::policy;
 use crate::report::NAMESPACES;
-use crate::sys;
+use crate::sys::{self, SignalSet};
 use crate::text::json;
 
 /// Where records go.
@@ -31,9 +31,21 @@ impl Record {
         sys::inherited(policy::status_fd(given).ok()?).map(|to| Self { to, began: sys::now() })
     }
 
+    /// The descriptor.
+    pub(crate) fn fd(&self) -> i32 {
+        std::os::fd::AsRawFd::as_raw_fd(&self.to)
+    }
+
     /// A reader that is gone, or a full disk, is no reason to end the command.
     fn write(&self, line: &str) {
+        // Nor to end the launcher, whose signals are the caller's until it has a jail.
+        let ends = SignalSet::of(&[libc::SIGPIPE, libc::SIGXFSZ]);
+        let blocked = ends.block();
         let _ = print(self.to, line);
+        if let Ok(blocked) = blocked {
+            while ends.wait(Some(0)).is_ok() {}
+            let _ = blocked.set_blocked();
+        }
     }
 
     /// The command has been executed.

@@ -1,19 +1,19 @@
 //! The launcher while the jail runs: passes signals on, stops and goes on with the
 //! command, keeps the time, and knows how all ended.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, WaitOptions, getpid, getsid, waitpid};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, getpid, getsid, pidfd_open, pidfd_send_signal, waitpid};
 
 use crate::cgroup::Cgroup;
 use crate::greeting::{Heard, Listener};
 use crate::init::CARRIER;
-use crate::keeper::Keeper;
-use crate::launch::{Ended, Failure};
+use crate::keeper::{End, Keeper};
+use crate::launch::{Ended, Failure, Passed};
 use crate::orphans::Children;
 use crate::pasta::{self, Pasta, Running};
 use crate::plan::Plan;
@@ -21,7 +21,7 @@ use crate::policy::Init;
 use crate::pty::Relay;
 use crate::record::Record;
 use crate::report::{NAMESPACES, Report};
-use crate::sys::{self, Arguments, Caught, Flag, SignalFd};
+use crate::sys::{self, Arguments, Caught, Flag, SignalFd, SignalSet};
 
 /// All that the launcher knows of a running jail.
 pub(crate) struct Supervisor<'a> {
@@ -39,6 +39,9 @@ pub(crate) struct Supervisor<'a> {
     /// Lets process 1 go on once the network stands.
     pub(crate) go: Option<OwnedFd>,
     pub(crate) record: Option<&'a Record>,
+    pub(crate) passed: Passed,
+    /// What had come when process 1 was made.
+    pub(crate) early: SignalSet,
     /// When the launch began, by `sys::now`.
     pub(crate) began: u64,
     /// Set once the command has been executed.
@@ -50,6 +53,10 @@ pub(crate) struct Supervisor<'a> {
     pub(crate) pasta: Option<Running>,
     /// With a terminal of the jail's own.
     pub(crate) relay: Option<Relay>,
+    /// Has someone asked for the end?
+    pub(crate) asked_to_end: bool,
+    /// With `--init none`: ends process 1 if this one is killed.
+    pub(crate) tie: Option<Keeper>,
     /// With limits of the whole jail. It is removed with this.
     pub(crate) cgroup: Option<Cgroup>,
 }
@@ -82,6 +89,9 @@ pub(crate) enum Stage {
     Killed,
 }
 
+/// The signals that ask a program to end.
+const ENDING: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
+
 impl Supervisor<'_> {
     /// Waits until everything in the jail is dead.
     ///
@@ -89,8 +99,10 @@ impl Supervisor<'_> {
     /// Where the launch failed; and where waiting itself did, and then all is
     /// dead, too.
     pub(crate) fn run(mut self) -> Result<Ended, Failure> {
-        let ended = self.wait();
+        let ended = self.let_go().map_err(Failure::Supervise).and_then(|()| self.wait());
         if ended.is_err() {
+            // Process 1 may be waiting for it, and then for no signal.
+            self.go = None;
             self.kill_all();
             let _ = waitpid(Some(self.child), WaitOptions::empty());
         }
@@ -101,10 +113,48 @@ impl Supervisor<'_> {
             let spared = [pasta, keeper, other].into_iter().flatten().collect::<Vec<_>>();
             children.end_all(&spared);
         }
-        if let Some(relay) = self.relay.take() {
-            relay.finish().map_err(Failure::Relay)?;
+        let status = ended?;
+        self.drain()?;
+        self.conclude(status)
+    }
+
+    /// Lets go of the caller's descriptors, so that a reader of the command's output
+    /// sees its end when the command closes it; and sees to it that process 1 ends
+    /// with this one where it could forget to.
+    fn let_go(&mut self) -> Result<(), Errno> {
+        let raw = |fd: Option<BorrowedFd<'_>>| fd.map(|fd| fd.as_raw_fd());
+        let pidfd = if self.plan.init == Init::None { Some(pidfd_open(self.child, PidfdFlags::empty())?) } else { None };
+        let mut keep: Vec<i32> = [
+            Some(2),
+            raw(Some(self.signals.as_fd())),
+            raw(self.reports.as_ref().map(AsFd::as_fd)),
+            raw(self.listener.as_ref().map(AsFd::as_fd)),
+            raw(self.go.as_ref().map(AsFd::as_fd)),
+            raw(pidfd.as_ref().map(AsFd::as_fd)),
+            self.record.map(Record::fd),
+            self.children.as_ref().map(Children::fd),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        keep.extend(self.cgroup.iter().flat_map(Cgroup::descriptors));
+        if self.plan.pty {
+            keep.extend([0, 1]);
         }
-        self.conclude(ended?)
+        if self.passed == Passed::LetGo {
+            sys::close_all_but(0, &keep, &[])?;
+        }
+        if let Some(pidfd) = pidfd {
+            // A command that is process 1 can clear the signal that it is to get when
+            // its parent dies; nobody can from here.
+            let kill = [pidfd.as_raw_fd()];
+            self.tie = Some(Keeper::start(self.arguments, &kill, move |end| {
+                if end == End::Dead {
+                    let _ = pidfd_send_signal(&pidfd, Signal::KILL);
+                }
+            })?);
+        }
+        Ok(())
     }
 
     fn wait(&mut self) -> Result<ExitStatus, Failure> {
@@ -125,11 +175,14 @@ impl Supervisor<'_> {
                 waiting.go_on();
             }
             if let Some(caught) = if signals { self.signals.read().map_err(Failure::Supervise)? } else { None } {
-                if caught.signal != libc::SIGCHLD {
+                if caught.signal != libc::SIGCHLD || caught.code <= 0 {
                     self.while_connecting(&caught)?;
                     self.pass_on(&caught);
-                } else if let Some(status) = self.child_changed().map_err(Failure::Supervise)? {
-                    return Ok(status);
+                }
+                if caught.signal == libc::SIGCHLD {
+                    if let Some(status) = self.child_changed().map_err(Failure::Supervise)? {
+                        return Ok(status);
+                    }
                 }
             }
             if let Some(signal) = self.told.stopped.take() {
@@ -140,20 +193,49 @@ impl Supervisor<'_> {
         }
     }
 
+    /// Has the relay put out what the dead have left, until nothing more comes, its
+    /// time is up, or someone has had enough.
+    fn drain(&mut self) -> Result<(), Failure> {
+        // Someone outside may hold the jail's terminal open, so that it has no end.
+        const SILENCE: u64 = 100_000_000;
+        let Some(mut relay) = self.relay.take() else { return Ok(()) };
+        relay.hang_up();
+        while !relay.is_dry() {
+            let [master, _, output] = relay.wants();
+            let signals = self.signals.as_fd();
+            let mut fds = [PollFd::from_borrowed_fd(signals, PollFlags::IN), either(master, signals), either(output, signals)];
+            let patient = relay.has_output() && !self.asked_to_end;
+            let patience = if patient { None } else { Some(SILENCE) };
+            let limit = [self.time_left(), patience].into_iter().flatten().min();
+            let ready = poll(&mut fds, limit.map(timespec).as_ref()).map_err(Failure::Supervise)?;
+            let [signals, master, output] = fds.map(|fd| fd.revents());
+            if ready == 0 || self.time_left() == Some(0) {
+                break;
+            }
+            relay.turn([master, PollFlags::empty(), output]).map_err(Failure::Relay)?;
+            if !signals.is_empty() {
+                match self.signals.read().map_err(Failure::Supervise)? {
+                    Some(caught) if ENDING.contains(&caught.signal) => break,
+                    Some(_) | None => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Waits until something can be done: which of signals, reports, listener, pasta
     /// can be read, and how it is with what the relay wants.
     fn ready(&self) -> Result<([bool; 4], [PollFlags; 3]), Errno> {
         let signals = self.signals.as_fd();
-        let nothing = (signals, PollFlags::empty());
-        let [master, caller_in, caller_out] = self.relay.as_ref().map_or([nothing; 3], Relay::wants);
+        let [master, caller_in, caller_out] = self.relay.as_ref().map_or([None; 3], Relay::wants);
         let mut fds = [
             PollFd::from_borrowed_fd(signals, PollFlags::IN),
-            input(self.reports.as_ref().map(AsFd::as_fd), signals),
-            input(self.listener.as_ref().map(AsFd::as_fd), signals),
-            input(self.pasta.as_ref().and_then(Running::says), signals),
-            PollFd::from_borrowed_fd(master.0, master.1),
-            PollFd::from_borrowed_fd(caller_in.0, caller_in.1),
-            PollFd::from_borrowed_fd(caller_out.0, caller_out.1),
+            either(self.reports.as_ref().map(AsFd::as_fd).map(readable), signals),
+            either(self.listener.as_ref().map(AsFd::as_fd).map(readable), signals),
+            either(self.pasta.as_ref().and_then(Running::says).map(readable), signals),
+            either(master, signals),
+            either(caller_in, signals),
+            either(caller_out, signals),
         ];
         let mut left = self.time_left();
         if self.relay.as_ref().is_some_and(Relay::in_background) {
@@ -172,7 +254,7 @@ impl Supervisor<'_> {
     /// Takes all that process 1 and the command's process have reported.
     fn receive(&mut self) -> Result<(), Failure> {
         while let Some(reports) = &self.reports {
-            if !readable(reports).map_err(Failure::Supervise)? {
+            if !sys::is_readable(reports.as_fd()) {
                 return Ok(());
             }
             match Report::receive(reports.as_fd()).map_err(Failure::Supervise)? {
@@ -223,7 +305,7 @@ impl Supervisor<'_> {
                 self.listener = None;
                 // A failure was reported before this end was closed.
                 self.receive()?;
-                if let (None, Some(record)) = (self.told.failure, self.record) {
+                if let (None, Some(record), true) = (self.told.failure, self.record, self.executing.is_set()) {
                     record.started(self.plan, self.child, self.told.command, &self.told.namespaces);
                 }
             }
@@ -234,7 +316,7 @@ impl Supervisor<'_> {
     /// Ends the launch by what would end the command, while that has to wait for
     /// the network and who knows how long.
     fn while_connecting(&self, caught: &Caught) -> Result<(), Failure> {
-        let ends = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT].contains(&caught.signal);
+        let ends = ENDING.contains(&caught.signal);
         if ends && self.pasta.as_ref().is_some_and(|pasta| pasta.says().is_some()) {
             return Err(Failure::Pasta(Pasta::Interrupted(caught.signal)));
         }
@@ -246,7 +328,7 @@ impl Supervisor<'_> {
         if let Some(relay) = &mut self.relay {
             relay.pause();
         }
-        sys::stop_as(signal, self.deadline());
+        sys::stop_as(signal, self.deadline(), self.reports.as_ref().map(AsFd::as_fd));
         if let Some(relay) = &mut self.relay {
             relay.go_on();
         }
@@ -264,6 +346,13 @@ impl Supervisor<'_> {
                 self.stop(caught.signal);
                 return;
             }
+            // Who stopped this one has perhaps changed the terminal since.
+            libc::SIGCONT if self.relay.is_some() && sent => {
+                if let Some(relay) = &mut self.relay {
+                    relay.retake();
+                }
+                false
+            }
             // The jail's own terminal then tells the command.
             libc::SIGWINCH if self.relay.is_some() => {
                 if let Some(relay) = &self.relay {
@@ -271,6 +360,7 @@ impl Supervisor<'_> {
                 }
                 return;
             }
+            libc::SIGCHLD => false,
             // What the terminal sends reaches the whole foreground group, the
             // command too, unless that has a session of its own.
             libc::SIGINT | libc::SIGQUIT | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU | libc::SIGWINCH | libc::SIGCONT => {
@@ -282,7 +372,11 @@ impl Supervisor<'_> {
             // descriptor that it asked to be told of.
             _ => true,
         };
-        if sent || reaches_the_command {
+        // What came before there was a process 1 has reached nobody else.
+        let early = !sent && self.early.has(caught.signal);
+        self.early.remove(caught.signal);
+        self.asked_to_end |= sent && ENDING.contains(&caught.signal);
+        if sent || reaches_the_command || early {
             self.send(caught.signal);
         }
     }
@@ -376,8 +470,10 @@ impl Supervisor<'_> {
             return Err(Failure::Inside(failure));
         }
         let of_command = if self.plan.init == Init::None { Some(status) } else { self.told.ended };
-        if let (Some(signal), false, false) = (of_command.unwrap_or(status).signal(), timed_out, self.executing.is_set()) {
-            return Err(Failure::KilledBefore(signal));
+        // By another signal someone has asked it to end, and it has.
+        let killed = of_command.unwrap_or(status).signal() == Some(libc::SIGKILL);
+        if killed && !timed_out && !self.executing.is_set() {
+            return Err(Failure::KilledBefore(counted.is_some_and(|counted| counted.oom_kills > 0)));
         }
         match (of_command, status.signal()) {
             (Some(status), _) => Ok(Ended { status, timed_out, counted }),
@@ -387,18 +483,15 @@ impl Supervisor<'_> {
     }
 }
 
-/// Asks of `fd` whether it can be read; in the place of one that is gone, asks
-/// nothing of `other`.
-fn input<'a>(fd: Option<BorrowedFd<'a>>, other: BorrowedFd<'a>) -> PollFd<'a> {
-    match fd {
-        Some(fd) => PollFd::from_borrowed_fd(fd, PollFlags::IN),
-        None => PollFd::from_borrowed_fd(other, PollFlags::empty()),
-    }
+/// Asks for what is wanted of a descriptor; in the place of one of which nothing is,
+/// asks nothing of `other`, which is never at an end.
+fn either<'a>(wanted: Option<(BorrowedFd<'a>, PollFlags)>, other: BorrowedFd<'a>) -> PollFd<'a> {
+    let (fd, events) = wanted.unwrap_or((other, PollFlags::empty()));
+    PollFd::from_borrowed_fd(fd, events)
 }
 
-fn readable(pipe: &OwnedFd) -> Result<bool, Errno> {
-    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&at_once)).map(|ready| ready > 0)
+fn readable(fd: BorrowedFd<'_>) -> (BorrowedFd<'_>, PollFlags) {
+    (fd, PollFlags::IN)
 }
 
 fn nanoseconds(duration: std::time::Duration) -> u64 {

@@ -285,6 +285,31 @@ impl SignalSet {
         Self(unsafe { set.assume_init() })
     }
 
+    /// The signals that have come to this process and are blocked.
+    pub(crate) fn pending() -> Result<Self> {
+        let mut set = Self::of(&[]);
+        // SAFETY: the set is initialised, and the kernel overwrites it.
+        check(c_long::from(unsafe { libc::sigpending(&raw mut set.0) }))?;
+        Ok(set)
+    }
+
+    /// Is `signal` in it?
+    pub(crate) fn has(&self, signal: c_int) -> bool {
+        // SAFETY: the set is initialised; a bad number is an error, not a hazard.
+        unsafe { libc::sigismember(&raw const self.0, signal) == 1 }
+    }
+
+    /// Takes `signal` out.
+    pub(crate) fn remove(&mut self, signal: c_int) {
+        // SAFETY: as above.
+        unsafe { libc::sigdelset(&raw mut self.0, signal) };
+    }
+
+    /// Blocks this set, too, and gives those blocked before.
+    pub(crate) fn block(&self) -> Result<Self> {
+        self.change(libc::SIG_BLOCK)
+    }
+
     /// Makes this set the blocked signals, and gives those blocked before.
     pub(crate) fn set_blocked(&self) -> Result<Self> {
         self.change(libc::SIG_SETMASK)
@@ -389,26 +414,63 @@ pub(crate) fn queue(pid: Pid, signal: c_int, value: c_int) -> Result<()> {
 }
 
 /// Stops this process as `signal` stops one that does not handle it, and comes
-/// back when it is continued, at `until` (by `now`) at the latest. Where the kernel
-/// stops nobody by it (in an orphaned process group), comes back at once.
-pub(crate) fn stop_as(signal: c_int, until: Option<u64>) {
-    // Who stands still keeps no time; a timer's SIGCONT is what wakes it.
-    if until.is_some_and(|until| continue_at(until).is_err()) {
+/// back when it is continued; at `until` (by `now`) at the latest, and once `report`
+/// can be read. Where the kernel stops nobody by it (in an orphaned process group),
+/// comes back at once.
+pub(crate) fn stop_as(signal: c_int, until: Option<u64>, report: Option<BorrowedFd<'_>>) {
+    // Who stands still keeps no time and reads nothing. SIGCONT is what wakes it: from
+    // a timer, and from the kernel when there is something to read.
+    let timer = until.map(continue_at);
+    if matches!(timer, Some(Err(_))) || report.is_some_and(|report| continue_when_readable(report, true).is_err()) {
         return;
     }
     // SAFETY: the default action is no function of this program.
     unsafe { libc::signal(signal, libc::SIG_DFL) };
     let own = SignalSet::of(&[signal]);
-    if kill(rustix::process::getpid(), signal).is_err() {
-        return;
+    let told = report.is_some_and(is_readable);
+    if !told && kill(rustix::process::getpid(), signal).is_ok() {
+        if let Ok(blocked) = own.change(libc::SIG_UNBLOCK) {
+            let _ = blocked.set_blocked();
+        }
     }
-    if let Ok(blocked) = own.change(libc::SIG_UNBLOCK) {
-        let _ = blocked.set_blocked();
+    if let Some(report) = report {
+        let _ = continue_when_readable(report, false);
+    }
+    if let Some(Ok(timer)) = timer {
+        // SAFETY: the timer is there, and nobody uses it any more.
+        unsafe { libc::timer_delete(timer) };
     }
 }
 
+/// Can `fd` be read now, or is it at its end?
+pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&at_once)).is_ok_and(|ready| ready > 0)
+}
+
+/// Has the kernel send this process SIGCONT when `fd` can be read, or no more.
+fn continue_when_readable(fd: BorrowedFd<'_>, on: bool) -> Result<()> {
+    let raw = fd.as_raw_fd();
+    let fcntl = |command: c_int, value: c_int| {
+        // SAFETY: these commands take a number.
+        check(c_long::from(unsafe { libc::fcntl(raw, command, value) }))
+    };
+    let flags = c_int::try_from(fcntl(libc::F_GETFL, 0)?).unwrap_or(0);
+    if !on {
+        fcntl(libc::F_SETFL, flags & !libc::O_ASYNC)?;
+        return Ok(());
+    }
+    /// linux/fcntl.h; which signal is sent.
+    const F_SETSIG: c_int = 10;
+    fcntl(libc::F_SETOWN, rustix::process::getpid().as_raw_nonzero().get())?;
+    fcntl(F_SETSIG, libc::SIGCONT)?;
+    fcntl(libc::F_SETFL, flags | libc::O_ASYNC)?;
+    Ok(())
+}
+
 /// Has the kernel send this process SIGCONT at `until` (by `now`).
-fn continue_at(until: u64) -> Result<()> {
+fn continue_at(until: u64) -> Result<libc::timer_t> {
     // SAFETY: sigevent is plain data, of which all zeros is a value.
     let mut event: libc::sigevent = unsafe { MaybeUninit::zeroed().assume_init() };
     event.sigev_notify = libc::SIGEV_SIGNAL;
@@ -428,7 +490,7 @@ fn continue_at(until: u64) -> Result<()> {
     // SAFETY: the timer is there, time lives through the call, and null asks for
     // nothing back.
     check(c_long::from(unsafe { libc::timer_settime(timer, libc::TIMER_ABSTIME, &raw const time, ptr::null_mut()) }))?;
-    Ok(())
+    Ok(timer)
 }
 
 /// What the children that were waited for have used, and their children.
@@ -582,6 +644,16 @@ pub(crate) fn ignore_sigchld(ignore: bool) -> bool {
     // SAFETY: neither of the two is a function of this program.
     let old = unsafe { libc::signal(libc::SIGCHLD, action) };
     old == libc::SIG_IGN
+}
+
+/// Is process `pid` in this one's process group?
+pub(crate) fn in_our_group(pid: Pid) -> bool {
+    // Numbers of another pid namespace's groups are 0 here, this process's own too.
+    // SAFETY: no memory is passed.
+    let theirs = unsafe { libc::getpgid(pid.as_raw_nonzero().get()) };
+    // SAFETY: as above.
+    let ours = unsafe { libc::getpgid(0) };
+    theirs == ours
 }
 
 /// kill(2) with the number as it came, real-time signals included.

@@ -133,6 +133,9 @@ const LIMITS: &str = r#"
     tree | sed s/jail-[0-9]*/jail-N/
     wait
     tree
+    # Many at once, coming and going.
+    for i in 1 2 3; do (for n in 1 2 3 4 5 6; do jail --tasks 9 -- true || echo failed; done) & done; wait
+    tree
     # The launcher is killed: nothing of it is left.
     jail --tasks 9 -- sleep 1000 & sleep 1
     kill -KILL $!; wait $! || :
@@ -166,6 +169,7 @@ user 0::/user
 beside
 user user/jail-N user/jail.callers memory pids
 0::/user/jail.callers
+user 0::/user
 user 0::/user
 user 0::/user
 ended: 6

@@ -116,6 +116,107 @@ fn everything_dies_with_the_launcher() {
 }
 
 #[test]
+fn a_command_that_is_process_1_cannot_outlive_its_launcher() {
+    let name = "jail-cleared";
+    // It takes back the signal that the kernel is to send it then.
+    let script = format!(
+        "exec -a {name} python3 -c 'import ctypes, time; ctypes.CDLL(None).prctl(1, 0); print(\"ready\", flush=True); time.sleep(1000)'"
+    );
+    let mut child = bash("--init none", &script).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(gone_soon(name), "it outlives its launcher");
+}
+
+#[test]
+fn signals_of_the_group_during_the_launch_are_not_lost() {
+    for flags in ["", "--pid host", "--new-session"] {
+        for delay in 0..30 {
+            let mut command = bash(flags, "sleep 3; exit 9");
+            std::os::unix::process::CommandExt::process_group(&mut command, 0);
+            let mut child = command.spawn().unwrap();
+            std::thread::sleep(Duration::from_micros(delay * 200));
+            let group = format!("-{}", child.id());
+            assert!(Command::new("kill").args(["-TERM", "--", &group]).status().unwrap().success());
+            let status = child.wait().unwrap();
+            let ended = (status.code(), std::os::unix::process::ExitStatusExt::signal(&status));
+            // Before it is jail, and while it is not ready, the signal ends it itself.
+            assert!(matches!(ended, (Some(143), _) | (None, Some(15))), "{flags} {delay}: {ended:?}");
+        }
+    }
+}
+
+#[test]
+fn a_command_in_a_group_of_its_own_gets_the_groups_signals() {
+    for flags in ["", "--pid host", "--init none"] {
+        let mut command = bash(flags, "echo ready; exec setsid --wait sleep 1000");
+        if flags == "--init none" {
+            // A process 1 handles a signal or does not get it.
+            command = bash(flags, "trap 'exit 143' TERM; echo ready; setsid sleep 1000 & while :; do wait; done");
+        }
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+        let group = format!("-{}", child.id());
+        assert!(Command::new("kill").args(["-TERM", "--", &group]).status().unwrap().success());
+        let start = Instant::now();
+        assert_eq!(child.wait().unwrap().code(), Some(143), "{flags}");
+        assert!(start.elapsed() < Duration::from_secs(2));
+    }
+    // coreutils' timeout makes a group of its own.
+    let mut command = bash("", "echo ready; exec timeout 100 sleep 99");
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    let group = format!("-{}", child.id());
+    assert!(Command::new("kill").args(["-TERM", "--", &group]).status().unwrap().success());
+    assert!(child.wait().unwrap().code().is_some_and(|code| code >= 124));
+}
+
+#[test]
+fn who_continues_or_kills_a_stopped_command_gets_the_launcher_on() {
+    let start = Instant::now();
+    assert_eq!(sh("", "(sleep 0.5; kill -CONT $$) & kill -STOP $$; exit 8").status, 8);
+    assert_eq!(sh("", "(sleep 0.5; kill -KILL $$) & kill -STOP $$; exit 8").status, 137);
+    assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn the_callers_other_children_are_left_alone() {
+    let name = "jail-inherited";
+    let mut shell = command(Path::new("/bin/bash"), Path::new("/"), false);
+    shell.args(["-c", &format!("(exec -a {name} sleep 2) & exec {} --pid host -- true", jail().display())]);
+    assert_eq!(shell.status().unwrap().code(), Some(0));
+    assert!(alive(name));
+}
+
+#[test]
+fn a_reader_sees_the_end_when_the_command_closes_its_output() {
+    let mut shell = command(Path::new("/bin/bash"), Path::new("/"), false);
+    shell.args(["-c", &format!("{} -- sh -c 'exec >&-; sleep 3' | cat; echo over", jail().display())]);
+    let start = Instant::now();
+    let mut child = shell.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    // bash waits for all of the pipeline; cat is over at once.
+    let cat_gone = || {
+        let cat = Command::new("pgrep").args(["-P", &child.id().to_string(), "-x", "cat"]).output().unwrap();
+        cat.stdout.is_empty()
+    };
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(cat_gone(), "something holds the command's output open");
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert!(start.elapsed() > Duration::from_secs(2));
+    child.wait().unwrap();
+}
+
+#[test]
 fn a_launcher_killed_at_any_moment_leaves_nothing() {
     let name = "jail-moment";
     let script = sleeper(name);

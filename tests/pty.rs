@@ -186,6 +186,52 @@ fn a_reader_that_is_gone_does_not_hold_the_command_up() {
 }
 
 #[test]
+fn streams_that_are_closed_or_of_no_use_end_the_input() {
+    for redirections in ["<&-", "0> out", "< /dev/null", "<&- >&-"] {
+        let s = Scratch::new();
+        let mut shell = command(Path::new("/bin/sh"), &s.0, false);
+        shell.args(["-c", &format!("timeout 5 {} --pty -- sh -c 'cat; exit 6' {redirections}", jail().display())]);
+        assert_eq!(outcome(shell).status, 6, "{redirections}");
+    }
+}
+
+#[test]
+fn nobody_outside_holds_it_up() {
+    // A reader that does not read: the time limit and a signal still end it.
+    let stuck = |flags: &str, end: &str| {
+        let mut shell = command(Path::new("/bin/bash"), here(), false);
+        let line = format!(
+            "{} --pty {flags} -- yes > >(exec sleep 6 > /dev/null 2>&1) & p=$!; {end}; wait $p; echo $?",
+            jail().display()
+        );
+        shell.args(["-c", &line]);
+        let start = Instant::now();
+        (outcome(shell).out, start.elapsed())
+    };
+    let (out, took) = stuck("--timeout 500ms --grace 200ms", ":");
+    assert!(out == "124\n" && took < Duration::from_secs(5), "{out} {took:?}");
+    let (out, took) = stuck("", "sleep 0.5; kill -TERM $p");
+    assert!(out.ends_with("\n") && took < Duration::from_secs(5), "{out} {took:?}");
+    // The jail's terminal is opened outside, and stays so.
+    let s = Scratch::new();
+    let script = format!(
+        "{} --status-fd 3 --pty -- sh -c 'sleep 0.7; exit 7' 3> record < /dev/null & p=$!
+         while ! grep -q start record 2>/dev/null; do sleep 0.05; done
+         pid=$(grep -o '\"pid\":[0-9]*' record | head -n 1 | cut -d: -f2)
+         sleep 5 < /proc/$pid/fd/1 & wait $p; echo $?",
+        jail().display()
+    );
+    let mut shell = command(Path::new("/bin/bash"), &s.0, false);
+    shell.args(["-c", &script]).stdout(Stdio::piped());
+    let start = Instant::now();
+    let mut child = shell.spawn().unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.as_mut().unwrap()), &mut line).unwrap();
+    assert!(line == "7\n" && start.elapsed() < Duration::from_secs(3), "{line} {:?}", start.elapsed());
+    child.wait().unwrap();
+}
+
+#[test]
 fn output_that_is_lost_is_told() {
     let mut shell = command(Path::new("/bin/sh"), here(), false);
     shell.args(["-c", &format!("{} --pty -- echo lost > /dev/full", jail().display())]);
