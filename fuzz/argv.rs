@@ -13,6 +13,8 @@ mod caps;
 mod error;
 #[path = "../src/explain.rs"]
 mod explain;
+#[path = "../src/filter.rs"]
+mod filter;
 #[path = "../src/flags.rs"]
 mod flags;
 #[path = "../src/host.rs"]
@@ -27,8 +29,12 @@ mod plan;
 mod policy;
 #[path = "../src/rlimits.rs"]
 mod rlimits;
+#[path = "../src/seccomp.rs"]
+mod seccomp;
 #[path = "../src/sys.rs"]
 mod sys;
+#[path = "../src/syscalls.rs"]
+mod syscalls;
 #[path = "../src/text.rs"]
 mod text;
 #[path = "../src/units.rs"]

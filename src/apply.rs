@@ -32,7 +32,6 @@ use crate::policy::Access;
 use crate::pty;
 use crate::report::{NAMESPACES, Report};
 use crate::sys::{self, Arguments, MountAttr};
-use crate::terminal;
 
 /// Told to process 1 when the launcher died and it has no process table of its
 /// own with which everything would die: a real-time signal that nothing sends.
@@ -313,7 +312,7 @@ impl<'a> State<'a> {
                 Ok(())
             }
             Op::Landlock => sys::landlock_restrict(self.ruleset.take().ok_or(Errno::BADF)?.as_fd()),
-            Op::FilterTerminal => sys::filter(terminal::FILTER),
+            Op::FilterCalls { filter } => sys::filter(&filter.program),
         }
     }
 

@@ -60,6 +60,12 @@ pub const fn only(number: u32) -> Set {
     1 << number
 }
 
+/// CAP_NET_RAW: sockets below TCP and UDP.
+pub const NET_RAW: u32 = 13;
+
+/// CAP_SYS_BOOT: ending a process table.
+pub const SYS_BOOT: u32 = 22;
+
 /// CAP_SYS_ADMIN: mounting, and much else.
 pub const SYS_ADMIN: u32 = 21;
 
@@ -95,6 +101,8 @@ mod tests {
     fn names_have_the_kernels_numbers() {
         assert_eq!(number("CAP_SYS_ADMIN"), Some(SYS_ADMIN));
         assert_eq!(number("CAP_SYS_RESOURCE"), Some(SYS_RESOURCE));
+        assert_eq!(number("net_raw"), Some(NET_RAW));
+        assert_eq!(number("sys_boot"), Some(SYS_BOOT));
         assert_eq!(number("checkpoint_restore"), Some(40));
         assert_eq!(number("sysadmin"), None);
     }

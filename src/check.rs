@@ -6,6 +6,7 @@ use std::ffi::CString;
 
 use crate::diagnose::{self, Signs};
 use crate::error::{Asked, Error};
+use crate::filter;
 use crate::host::Host;
 use crate::launch::{self, Failure, Passed};
 use crate::plan::{self, Command, Ids, Limits, Op, Place, Plan, Step};
@@ -45,7 +46,8 @@ pub fn run(policy: &Policy, host: &Host, arguments: &Arguments, format: Format) 
     tried("cgroup namespace", true, libc::CLONE_NEWCGROUP, Vec::new());
     tried("private /proc", true, libc::CLONE_NEWNS | libc::CLONE_NEWPID, own_proc());
     tried("no user namespaces inside", true, 0, vec![Op::NoUserNamespaces]);
-    tried("seccomp", true, 0, vec![Op::NoNewPrivileges, Op::FilterTerminal]);
+    let filter = filter::default();
+    tried("seccomp", true, 0, vec![Op::NoNewPrivileges, Op::FilterCalls { filter }]);
     findings.push(landlock(host));
     findings.push(cgroup(host));
 

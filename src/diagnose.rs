@@ -94,6 +94,12 @@ fn refused(errno: Errno, signs: &Signs) -> Option<(Layer, String)> {
                     "a chrooted process may make no user namespace: start jail outside the chroot, or enter it with jail --root"
                         .into(),
                 ))
+            } else if signs.filtered && signs.zero_limits.contains(&"max_user_namespaces") {
+                Some((
+                    Layer::Container,
+                    "a seccomp filter is on this process and user.max_user_namespaces is 0, as in a jail: give that one --nested"
+                        .into(),
+                ))
             } else if signs.filtered {
                 Some((
                     Layer::Container,
@@ -255,6 +261,10 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
                 _ => "start it where one is delegated: systemd-run --user --scope -p Delegate=yes jail ...".into(),
             },
         ),
+        Op::FilterCalls { .. } if matches!(errno, Errno::INVAL | Errno::NOSYS) => (
+            Layer::Kernel,
+            "it is built without system-call filters (CONFIG_SECCOMP_FILTER): say --seccomp none to go on without".into(),
+        ),
         Op::NoUserNamespaces => match errno {
             Errno::ROFS | Errno::ACCESS | Errno::NOENT => (
                 Layer::Container,
@@ -285,7 +295,7 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
         | Op::Capabilities { .. }
         | Op::Rlimit { .. }
         | Op::CloseDescriptors { .. }
-        | Op::FilterTerminal => system(),
+        | Op::FilterCalls { .. } => system(),
     }
 }
 
@@ -349,6 +359,11 @@ mod tests {
             (Errno::PERM, Signs { userns_clone_off: true, ..none.clone() }, "sysctl -w kernel.unprivileged_userns_clone=1"),
             (Errno::PERM, Signs { chrooted: true, ..none.clone() }, "chrooted process"),
             (Errno::PERM, Signs { filtered: true, ..none.clone() }, "the container around this process"),
+            (
+                Errno::PERM,
+                Signs { filtered: true, zero_limits: vec!["max_user_namespaces"], ..none.clone() },
+                "as in a jail: give that one --nested",
+            ),
             (Errno::ACCESS, Signs { apparmor_restricts: true, ..none.clone() }, "AppArmor"),
             (Errno::NOSYS, none.clone(), "Linux 5.12"),
             (Errno::PERM, none, "nothing on this machine says why"),

@@ -97,7 +97,15 @@ impl fmt::Display for Op {
             }
             Self::Ruleset { abi, ruleset } => write!(f, "Landlock rules (ABI {abi}): {}", ruleset.shown()),
             Self::Landlock => f.write_str("put Landlock's rules on"),
-            Self::FilterTerminal => f.write_str("no typing into terminals (seccomp: TIOCSTI, TIOCLINUX)"),
+            Self::FilterCalls { filter } => {
+                f.write_str("system calls by the default policy (seccomp)")?;
+                for (what, calls) in [("allowed", &filter.allowed), ("refused", &filter.refused)] {
+                    if !calls.is_empty() {
+                        write!(f, "; {what}, too: {}", calls.join(" "))?;
+                    }
+                }
+                Ok(())
+            }
             Self::CloseDescriptors { keep } => {
                 f.write_str("descriptors: 0 1 2")?;
                 keep.iter().try_for_each(|fd| write!(f, " {fd}"))
@@ -156,7 +164,7 @@ impl Op {
             Self::CloseDescriptors { .. } => "close-descriptors",
             Self::Ruleset { .. } => "ruleset",
             Self::Landlock => "landlock",
-            Self::FilterTerminal => "filter-terminal",
+            Self::FilterCalls { .. } => "filter-calls",
         }
     }
 
@@ -208,7 +216,7 @@ impl Op {
             | Self::CloseDescriptors { .. }
             | Self::Ruleset { .. }
             | Self::Landlock
-            | Self::FilterTerminal => (None, None),
+            | Self::FilterCalls { .. } => (None, None),
         }
     }
 }

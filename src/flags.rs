@@ -107,6 +107,9 @@ pub static FLAGS: &[Flag] = &[
     row("chdir", Words(&["DIR"]), false, Surroundings, "start in DIR (default: here if visible, else /)"),
     row("args", Words(&["FILE"]), true, Surroundings, "read further flags from FILE, one word a line"),
 
+    row("allow-syscall", Words(&["NAME|@GROUP"]), true, Layers, "allow a system call that is refused by default"),
+    row("deny-syscall", Words(&["NAME|@GROUP[:ERRNO]"]), true, Layers, "refuse a system call: EPERM, or ERRNO"),
+    row("seccomp", Words(&["default|none"]), false, Layers, "the system-call policy, or none"),
     row("landlock", Words(&["default|none"]), false, Layers, "a second fence for files, signals and sockets"),
     row("connect", Words(&["PORT"]), true, Layers, "with --net host: the only TCP ports to reach"),
     row("listen", Words(&["PORT"]), true, Layers, "with --net host: the only TCP ports to listen on"),

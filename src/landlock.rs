@@ -165,7 +165,7 @@ fn rights<'a>(op: &'a Op, sealed: &[&CStr]) -> Option<(&'a CStr, u64)> {
         | Op::CloseDescriptors { .. }
         | Op::Ruleset { .. }
         | Op::Landlock
-        | Op::FilterTerminal => None,
+        | Op::FilterCalls { .. } => None,
     }
 }
 

@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use crate::caps;
 use crate::error::{Asked, Error, Layer};
+use crate::filter::{self, Filter};
 use crate::host::{CALLERS, CgroupDir, Host, Opened};
 use crate::landlock::{self, Ruleset};
 use crate::place::Builder;
-use crate::policy::{Access, Anchor, Degradable, ENV_PASSED, Env, Init, Landlock, Net, Policy, Setting, What, glob_matches};
+use crate::policy::{
+    Access, Anchor, Degradable, ENV_PASSED, Env, Init, Landlock, Net, Policy, Seccomp, Setting, What, glob_matches,
+};
 use crate::rlimits::Limit;
 use crate::text::shown;
 use crate::wanted::{c_string, files_error, wanted};
@@ -135,8 +138,8 @@ pub enum Op {
     Ruleset { abi: u32, ruleset: Ruleset },
     /// Put them on.
     Landlock,
-    /// Refuse the system calls that type into a terminal.
-    FilterTerminal,
+    /// Refuse the system calls that the command has no use for.
+    FilterCalls { filter: Filter },
 }
 
 /// What the whole jail may use.
@@ -347,7 +350,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         last.insert(close, default(Op::Landlock));
     }
     // Last, so that it need allow nothing that only the launch does.
-    last.push(default(Op::FilterTerminal));
+    last.extend(filter_calls(policy)?);
 
     let mut outside: Vec<Step> = Vec::new();
     for entry in &policy.entries {
@@ -384,6 +387,22 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         command: Command { argv: policy.command.clone(), candidates, env },
     })
 }
+
+/// The system-call policy; None without.
+fn filter_calls(policy: &Policy) -> Result<Option<Step>, Error> {
+    if policy.seccomp.value == Seccomp::None {
+        return Ok(None);
+    }
+    let filter = filter::filter(policy.powers(), &policy.syscalls)?;
+    // Of several flags that change it the first by name.
+    let named = policy.syscalls.iter().map(|change| &change.asked).min_by_key(|asked| asked.text());
+    let opened = || policy.caps.iter().filter(|(number, _)| OPENING.contains(number)).min_by_key(|(number, _)| *number);
+    let asked = named.or(policy.nested.as_ref()).or_else(|| opened().map(|(_, asked)| asked)).or(policy.seccomp.asked.as_ref());
+    Ok(Some(Step { op: Op::FilterCalls { filter }, asked: asked.cloned() }))
+}
+
+/// Capabilities that open a part of the system-call policy.
+const OPENING: [u32; 3] = [caps::SYS_ADMIN, caps::SYS_BOOT, caps::NET_RAW];
 
 /// Is Landlock to be done without, because the kernel has none?
 fn landlock_is_degraded(policy: &Policy, host: &Host) -> bool {

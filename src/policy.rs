@@ -9,7 +9,10 @@ use std::time::Duration;
 use crate::args::{Given, Typed};
 use crate::caps;
 use crate::error::{Asked, Error};
+use crate::filter::{self, Change, Refusal, Subject};
 use crate::rlimits::{self, Limit};
+use crate::seccomp::Treatment;
+use crate::syscalls::{NESTED, NET_RAW, Powers, SYS_ADMIN, SYS_BOOT};
 use crate::text::{nearest, shown};
 use crate::units;
 
@@ -131,6 +134,15 @@ pub enum Init {
     None,
 }
 
+/// The system-call policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seccomp {
+    /// The default one, as flags change it.
+    Default,
+    /// None.
+    None,
+}
+
 /// Landlock's rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Landlock {
@@ -191,6 +203,8 @@ pub struct Policy {
     pub listen: Vec<(u16, Asked)>,
     pub degrade: Option<Setting<Vec<Degradable>>>,
     pub nested: Option<Asked>,
+    pub seccomp: Setting<Seccomp>,
+    pub syscalls: Vec<Change>,
     pub timeout: Option<Setting<Duration>>,
     pub grace: Option<Setting<Duration>>,
     pub rlimits: Vec<(Limit, Asked)>,
@@ -253,6 +267,8 @@ impl Policy {
             listen: Vec::new(),
             degrade: None,
             nested: None,
+            seccomp: setting(Seccomp::Default),
+            syscalls: Vec::new(),
             timeout: None,
             grace: None,
             rlimits: Vec::new(),
@@ -265,6 +281,14 @@ impl Policy {
             init: setting(Init::Reaper),
             command,
         }
+    }
+
+    /// What of the system-call policy other flags open.
+    pub fn powers(&self) -> Powers {
+        let caps = [(caps::SYS_ADMIN, SYS_ADMIN), (caps::SYS_BOOT, SYS_BOOT), (caps::NET_RAW, NET_RAW)];
+        let named = |number: u32| self.caps.iter().any(|(named, _)| *named == number);
+        let of_caps = caps.into_iter().filter(|(number, _)| named(*number)).fold(0, |powers, (_, power)| powers | power);
+        of_caps | if self.nested.is_some() { NESTED } else { 0 }
     }
 }
 
@@ -387,6 +411,9 @@ fn set(policy: &mut Policy, given: &Given) -> Result<(), Error> {
         "listen" => policy.listen.push((port(given)?, asked)),
         "degrade" => policy.degrade = Some(Setting { value: degrade(given)?, asked: Some(asked) }),
         "nested" => policy.nested = Some(asked),
+        "seccomp" => policy.seccomp = word(given, &[("default", Seccomp::Default), ("none", Seccomp::None)])?,
+        "allow-syscall" => syscall(policy, given, |text| Ok((filter::subject(text)?, Treatment::Allow)))?,
+        "deny-syscall" => syscall(policy, given, filter::denied)?,
         "timeout" => policy.timeout = Some(Setting { value: duration(given)?, asked: Some(asked) }),
         "grace" => policy.grace = Some(Setting { value: duration(given)?, asked: Some(asked) }),
         "rlimit" => {
@@ -464,6 +491,13 @@ fn capability(given: &Given) -> Result<u32, Error> {
         };
         bad(given, "unknown capability", remedy)
     })
+}
+
+fn syscall(policy: &mut Policy, given: &Given, read: fn(&str) -> Result<(Subject, Treatment), Refusal>) -> Result<(), Error> {
+    let text = given.values[0].to_str().unwrap_or("");
+    let (subject, to) = read(text).map_err(|(problem, remedy)| bad(given, problem, remedy))?;
+    policy.syscalls.push(Change { subject, to, asked: given.asked() });
+    Ok(())
 }
 
 /// `DST` or `DST,size=N`, N in bytes or with k, m, g or t.
@@ -700,6 +734,10 @@ fn contradictions(policy: &Policy) -> Result<(), Error> {
             return refuse(asked, "lets the command allow itself user namespaces again", "add --nested, or leave it out");
         }
     }
+    if let (Seccomp::None, Some(change)) = (policy.seccomp.value, policy.syscalls.first()) {
+        return refuse(&change.asked, "has no effect with --seccomp none", "leave out one of the two");
+    }
+    filter::check(policy.powers(), &policy.syscalls)?;
     for (env, asked) in &policy.env {
         if matches!(env, Env::Pass(name) if ENV_PASSED.iter().any(|glob| glob_matches(OsStr::new(glob), name))) {
             return refuse(asked, "has no effect: the variable is passed anyway", "leave it out");
@@ -817,6 +855,26 @@ mod tests {
             ("--rlimit core=1 --rlimit CORE=2 x", "named twice"),
             ("--status-fd 2 x", "are the command's"),
             ("--status-fd 7 --fd 7 x", "forged"),
+            ("--allow-syscall kexec_lode x", "did you mean kexec_load?"),
+            ("--allow-syscall @mont x", "did you mean @mount?"),
+            ("--allow-syscall keyring x", "did you mean the group, @keyring?"),
+            ("--allow-syscall @nothing x", "write one of: @aio, "),
+            ("--allow-syscall bpf:EPERM x", "unknown system call"),
+            ("--deny-syscall read:ENOSYSS x", "did you mean ENOSYS?"),
+            ("--deny-syscall read:38 x", "38 is not an error's name"),
+            ("--allow-syscall read x", "--allow-syscall read: has no effect: it is allowed anyway"),
+            ("--deny-syscall bpf x", "--deny-syscall bpf: has no effect: it is refused so anyway"),
+            ("--nested --allow-syscall @mount x", "has no effect: it is allowed anyway"),
+            ("--cap sys_admin --allow-syscall mount x", "has no effect: it is allowed anyway"),
+            ("--allow-syscall @keyring --allow-syscall keyctl x", "--allow-syscall keyctl: has no effect"),
+            ("--allow-syscall bpf --allow-syscall bpf x", "given twice"),
+            ("--allow-syscall bpf --deny-syscall bpf:ENOSYS x", "contradicts --allow-syscall bpf: both name bpf"),
+            ("--deny-syscall read --deny-syscall read:EIO x", "contradicts --deny-syscall read: both name read"),
+            ("--deny-syscall @setuid --deny-syscall @privileged:ENOSYS x", "contradicts --deny-syscall @setuid: both name set"),
+            ("--deny-syscall execve x", "refuses execve, which jail needs"),
+            ("--deny-syscall @signal x", "add --allow-syscall rt_sig"),
+            ("--seccomp none --deny-syscall read x", "--deny-syscall read: has no effect with --seccomp none"),
+            ("--seccomp non x", "write one of: default, none"),
             ("--hostname ", "not a hostname"),
             ("--ro ", "the path is empty"),
             ("--net host", "no command is named"),

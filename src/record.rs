@@ -117,6 +117,7 @@ impl Record {
 /// What holds the command back, by what the plan does for it.
 fn layers(plan: &Plan) -> Vec<&'static str> {
     let done = |op: &Op| plan.inside.iter().chain(&plan.last).any(|step| step.op == *op);
+    let filtered = plan.last.iter().any(|step| matches!(step.op, Op::FilterCalls { .. }));
     let capabilities = plan.last.iter().any(|step| matches!(step.op, Op::Capabilities { .. }));
     [
         ("namespaces", true),
@@ -124,7 +125,7 @@ fn layers(plan: &Plan) -> Vec<&'static str> {
         ("capabilities", capabilities),
         ("no_new_privs", done(&Op::NoNewPrivileges)),
         ("landlock", done(&Op::Landlock)),
-        ("seccomp", done(&Op::FilterTerminal)),
+        ("seccomp", filtered),
     ]
     .into_iter()
     .filter(|(_, done)| *done)

@@ -623,11 +623,11 @@ pub(crate) fn landlock_restrict(ruleset: BorrowedFd<'_>) -> Result<()> {
 
 /// Puts a system-call filter on this process and all it makes. no_new_privs must
 /// be set.
-pub(crate) fn filter(program: &[libc::sock_filter]) -> Result<()> {
+pub(crate) fn filter(program: &[seccompiler::sock_filter]) -> Result<()> {
     let program = libc::sock_fprog {
         len: u16::try_from(program.len()).map_err(|_| Errno::INVAL)?,
-        // The kernel only reads it.
-        filter: program.as_ptr().cast_mut(),
+        // The kernel only reads it; seccompiler lays an instruction out as libc does.
+        filter: program.as_ptr().cast_mut().cast(),
     };
     let program = ptr::from_ref(&program) as c_ulong;
     let mode = c_ulong::from(libc::SECCOMP_MODE_FILTER);

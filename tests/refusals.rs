@@ -98,8 +98,10 @@ fn a_jail_in_a_jail_works_where_its_proc_is_left_out() {
     let program = jail().to_str().unwrap();
     let inner = format!("{program} --proc none -- sh -c 'echo inner'");
     assert_eq!(sh(&format!("--nested --tmp none --ro {program}"), &inner).good(), "inner");
-    // Without --nested the kernel lets no user namespace be made.
-    sh(&format!("--tmp none --ro {program}"), &inner).refused(&["No space left", "user.max_user_namespaces is 0"]);
+    // Without --nested the policy refuses, and were it not there, the kernel would.
+    sh(&format!("--tmp none --ro {program}"), &inner)
+        .refused(&["Operation not permitted", "as in a jail: give that one --nested"]);
+    sh(&format!("--seccomp none --tmp none --ro {program}"), &inner).refused(&["No space left", "user.max_user_namespaces is 0"]);
 }
 
 #[test]

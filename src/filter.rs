@@ -1,0 +1,281 @@
+//! What the flags make of the default system-call policy.
+
+use seccompiler::sock_filter;
+
+use crate::error::{Asked, Error};
+use crate::seccomp::{self, EPERM, Program, Treatment};
+use crate::syscalls::{Arch, CALLS, Call, Powers, find, groups};
+use crate::text::{nearest, shown};
+
+include!(concat!(env!("OUT_DIR"), "/filter.rs"));
+
+/// The machine that this program is for.
+const HERE: Arch = if cfg!(target_arch = "x86_64") { Arch::X86_64 } else { Arch::Aarch64 };
+
+/// What the launch itself does once the filter is on.
+const NEEDED: [&str; 5] = ["execve", "exit_group", "rt_sigaction", "rt_sigprocmask", "write"];
+
+/// What a flag names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// One call.
+    Call(&'static str),
+    /// All of a group, but for those that are named by themselves.
+    Group(&'static str),
+}
+
+impl Subject {
+    fn holds(self, call: &Call) -> bool {
+        match self {
+            Self::Call(name) => call.name == name,
+            Self::Group(name) => call.is_in(name),
+        }
+    }
+}
+
+/// One `--allow-syscall` or `--deny-syscall`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// What it names.
+    pub subject: Subject,
+    /// What becomes of that.
+    pub to: Treatment,
+    /// The flag.
+    pub asked: Asked,
+}
+
+/// A problem and its remedy.
+pub type Refusal = (String, String);
+
+/// `NAME` or `@GROUP`.
+///
+/// # Errors
+/// A name that nothing has.
+pub fn subject(text: &str) -> Result<Subject, Refusal> {
+    let here = || CALLS.iter().filter(|call| call.number(HERE).is_some());
+    if let Some(group) = text.strip_prefix('@') {
+        return groups().find(|name| *name == group).map(Subject::Group).ok_or_else(|| {
+            let remedy = match nearest(group, groups()) {
+                Some(near) => format!("did you mean @{near}?"),
+                None => format!("write one of: @{}", groups().collect::<Vec<_>>().join(", @")),
+            };
+            ("unknown group of system calls".into(), remedy)
+        });
+    }
+    match find(text) {
+        Some(call) if call.number(HERE).is_some() => Ok(Subject::Call(call.name)),
+        Some(_) => Err(("this machine has no such system call".into(), "leave it out".into())),
+        None => Err((
+            "unknown system call".into(),
+            match nearest(text, here().map(|call| call.name)) {
+                Some(near) => format!("did you mean {near}?"),
+                None if groups().any(|group| group == text) => format!("did you mean the group, @{text}?"),
+                None => "see syscalls(2) for the names".into(),
+            },
+        )),
+    }
+}
+
+/// `NAME` or `@GROUP`, and perhaps `:ERRNO`; without it EPERM.
+///
+/// # Errors
+/// A name that nothing has.
+pub fn denied(text: &str) -> Result<(Subject, Treatment), Refusal> {
+    let Some((text, errno)) = text.split_once(':') else { return Ok((subject(text)?, Treatment::Refuse(EPERM))) };
+    let number = ERRNOS.iter().find(|(name, _)| *name == errno).and_then(|(_, number)| u16::try_from(*number).ok());
+    let number = number.ok_or_else(|| {
+        let remedy = match nearest(errno, ERRNOS.iter().map(|(name, _)| *name)) {
+            Some(near) => format!("did you mean {near}?"),
+            None => "write a name of errno(3), e.g. :ENOSYS".into(),
+        };
+        (format!("{} is not an error's name", shown(errno)), remedy)
+    })?;
+    Ok((subject(text)?, Treatment::Refuse(number)))
+}
+
+/// What becomes of a call: what names it by itself counts before its groups.
+fn treatment<'a>(call: &Call, powers: Powers, changes: impl Iterator<Item = &'a Change> + Clone) -> Treatment {
+    let mut by_name = changes.clone().filter(|change| change.subject == Subject::Call(call.name));
+    let mut by_group = changes.filter(|change| change.subject.holds(call));
+    by_name.next().or_else(|| by_group.next()).map_or_else(|| seccomp::treatment(call, powers), |change| change.to)
+}
+
+/// Finds changes that contradict each other, do nothing, or would keep the command
+/// from being started.
+///
+/// # Errors
+/// The first.
+pub fn check(powers: Powers, changes: &[Change]) -> Result<(), Error> {
+    let refuse =
+        |change: &Change, problem: String, remedy: &str| Err(Error::usage(change.asked.text().to_owned(), problem, remedy));
+    let here = || CALLS.iter().filter(|call| call.number(HERE).is_some());
+    for (index, change) in changes.iter().enumerate() {
+        for other in &changes[..index] {
+            let both = here().find(|call| change.subject.holds(call) && other.subject.holds(call));
+            let (Some(call), true) = (both, one_level(change.subject, other.subject)) else { continue };
+            if change.subject == other.subject && change.to == other.to {
+                return refuse(change, "given twice".into(), "give it once");
+            }
+            if change.to != other.to {
+                let problem = format!("contradicts {}: both name {}", other.asked.text(), call.name);
+                let remedy = if matches!(change.subject, Subject::Call(_)) {
+                    "leave out one of the two"
+                } else {
+                    "say what is to become of that call by its name"
+                };
+                return refuse(change, problem, remedy);
+            }
+        }
+    }
+    for (index, change) in changes.iter().enumerate() {
+        let without = || changes.iter().enumerate().filter(move |(other, _)| *other != index).map(|(_, change)| change);
+        if here().all(|call| treatment(call, powers, changes.iter()) == treatment(call, powers, without())) {
+            let problem = match change.to {
+                Treatment::Allow => "has no effect: it is allowed anyway",
+                Treatment::Refuse(_) | Treatment::Limit(_) => "has no effect: it is refused so anyway",
+            };
+            return refuse(change, problem.into(), "leave it out");
+        }
+        let kept = |name: &&&str| find(name).is_some_and(|call| treatment(call, powers, changes.iter()) != Treatment::Allow);
+        if let Some(name) = NEEDED.iter().filter(kept).find(|name| find(name).is_some_and(|call| change.subject.holds(call))) {
+            let problem = format!("refuses {name}, which jail needs to start the command under the filter");
+            let remedy = match change.subject {
+                Subject::Call(_) => "leave it out".to_owned(),
+                Subject::Group(_) => format!("add --allow-syscall {name}"),
+            };
+            return refuse(change, problem, &remedy);
+        }
+    }
+    Ok(())
+}
+
+/// Do both name a call, or both a group?
+fn one_level(one: Subject, other: Subject) -> bool {
+    matches!(one, Subject::Call(_)) == matches!(other, Subject::Call(_))
+}
+
+/// The policy, ready to be put on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// What the kernel is given.
+    pub program: Program,
+    /// What is allowed, or more of it, that the default policy refuses.
+    pub allowed: Vec<&'static str>,
+    /// What is refused, or refused otherwise.
+    pub refused: Vec<&'static str>,
+}
+
+/// The default policy.
+pub fn default() -> Filter {
+    Filter { program: Program::Borrowed(&DEFAULT), allowed: Vec::new(), refused: Vec::new() }
+}
+
+/// Compiles it, unless nothing is changed.
+///
+/// # Errors
+/// The compiler's.
+pub fn filter(powers: Powers, changes: &[Change]) -> Result<Filter, Error> {
+    let mut filter = default();
+    let treat = |call: &Call| treatment(call, powers, changes.iter());
+    for call in CALLS.iter().filter(|call| call.number(HERE).is_some()) {
+        match treat(call) {
+            treatment if treatment == seccomp::treatment(call, 0) => {}
+            Treatment::Refuse(_) => filter.refused.push(call.name),
+            Treatment::Allow | Treatment::Limit(_) => filter.allowed.push(call.name),
+        }
+    }
+    if !filter.allowed.is_empty() || !filter.refused.is_empty() {
+        let compiled = seccomp::compile(HERE, treat);
+        filter.program = Program::Owned(compiled.map_err(|error| Error {
+            doing: "compile the system-call policy".into(),
+            ..Error::usage(None, error.to_string(), "report this as a bug")
+        })?);
+    }
+    Ok(filter)
+}
+
+macro_rules! errnos {
+    ($($name:ident)*) => { &[$((stringify!($name), libc::$name)),*] };
+}
+
+/// Errors by their names in errno(3).
+static ERRNOS: &[(&str, i32)] = errnos! {
+    EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT ENOTBLK EBUSY EEXIST EXDEV
+    ENODEV ENOTDIR EISDIR EINVAL ENFILE EMFILE ENOTTY ETXTBSY EFBIG ENOSPC ESPIPE EROFS EMLINK EPIPE EDOM ERANGE EDEADLK
+    ENAMETOOLONG ENOLCK ENOSYS ENOTEMPTY ELOOP EWOULDBLOCK ENOMSG EIDRM ENOSTR ENODATA ETIME ENOSR EREMOTE ENOLINK EPROTO
+    EMULTIHOP EBADMSG EOVERFLOW EILSEQ EUSERS ENOTSOCK EDESTADDRREQ EMSGSIZE EPROTOTYPE ENOPROTOOPT EPROTONOSUPPORT
+    ESOCKTNOSUPPORT EOPNOTSUPP ENOTSUP EPFNOSUPPORT EAFNOSUPPORT EADDRINUSE EADDRNOTAVAIL ENETDOWN ENETUNREACH ENETRESET
+    ECONNABORTED ECONNRESET ENOBUFS EISCONN ENOTCONN ESHUTDOWN ETOOMANYREFS ETIMEDOUT ECONNREFUSED EHOSTDOWN EHOSTUNREACH
+    EALREADY EINPROGRESS ESTALE EDQUOT ENOMEDIUM EMEDIUMTYPE ECANCELED ENOKEY EKEYEXPIRED EKEYREVOKED EKEYREJECTED
+    EOWNERDEAD ENOTRECOVERABLE ERFKILL EHWPOISON
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::syscalls::{NESTED, SYS_ADMIN};
+
+    fn change(text: &str) -> Change {
+        let asked = Asked::new("x", &[text.into()]);
+        let (subject, to) = match text.strip_prefix('+') {
+            Some(name) => (subject(name).unwrap(), Treatment::Allow),
+            None => denied(text.trim_start_matches('-')).unwrap(),
+        };
+        Change { subject, to, asked }
+    }
+    fn changes(text: &str) -> Vec<Change> {
+        text.split(' ').map(change).collect()
+    }
+    fn becomes(text: &str, name: &str) -> Treatment {
+        treatment(find(name).unwrap(), 0, changes(text).iter())
+    }
+
+    #[test]
+    fn the_default_is_what_was_compiled_when_the_program_was_built() {
+        let compiled = seccomp::compile(HERE, |call| seccomp::treatment(call, 0)).unwrap();
+        assert_eq!(compiled, DEFAULT);
+        let filter = filter(0, &[]).unwrap();
+        assert!(matches!(filter.program, Program::Borrowed(_)));
+        assert!(filter.allowed.is_empty() && filter.refused.is_empty());
+    }
+
+    #[test]
+    fn a_calls_own_name_counts_before_its_groups() {
+        for order in ["-@network-io +socket", "+socket -@network-io"] {
+            assert_eq!(becomes(order, "socket"), Treatment::Allow);
+            assert_eq!(becomes(order, "connect"), Treatment::Refuse(1));
+        }
+        assert_eq!(becomes("-@file-system:ENOENT", "openat"), Treatment::Refuse(2));
+        // A group in a group.
+        assert_eq!(becomes("+@privileged", "init_module"), Treatment::Allow);
+        assert_eq!(becomes("+@privileged", "bpf"), Treatment::Allow);
+        assert_eq!(becomes("+@privileged", "mount"), Treatment::Refuse(1));
+    }
+
+    #[test]
+    fn what_is_changed_is_told() {
+        let filter = filter(0, &changes("+@keyring -ptrace:ENOSYS -getpid")).unwrap();
+        assert_eq!(filter.allowed, ["add_key", "keyctl", "request_key"]);
+        assert_eq!(filter.refused, ["getpid", "ptrace"]);
+        assert!(matches!(filter.program, Program::Owned(_)));
+    }
+
+    #[test]
+    fn a_flag_that_other_flags_make_needless_is_refused() {
+        assert!(check(0, &changes("+mount")).is_ok());
+        assert!(check(NESTED, &changes("+mount")).is_err());
+        assert!(check(SYS_ADMIN, &changes("+mount")).is_err());
+        assert!(check(NESTED, &changes("-mount")).is_ok());
+        assert!(check(0, &changes("-mount:ENOSYS")).is_ok());
+        assert!(check(0, &changes("+socket")).is_ok(), "all of its arguments");
+        assert!(check(0, &changes("-@swap:ENOSYS -@privileged")).is_err());
+        assert!(check(0, &changes("-@signal +rt_sigaction +rt_sigprocmask")).is_ok(), "as the remedy says");
+    }
+
+    #[test]
+    fn every_error_has_a_name_that_can_be_given() {
+        for (name, number) in ERRNOS {
+            assert_eq!(denied(&format!("read:{name}")).unwrap().1, Treatment::Refuse(u16::try_from(*number).unwrap()));
+        }
+    }
+}

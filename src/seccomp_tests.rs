@@ -1,0 +1,248 @@
+//! Compiled policies, run as the kernel runs them.
+
+use super::*;
+use crate::syscalls::{SYS_ADMIN, SYS_BOOT, find};
+
+const ARCHES: [Arch; 2] = [Arch::X86_64, Arch::Aarch64];
+const ALLOW: u32 = 0x7fff_0000;
+const I386: u32 = 0x4000_0003;
+const ARM: u32 = 0x4000_0028;
+
+fn errno(number: u16) -> u32 {
+    0x0005_0000 | u32::from(number)
+}
+
+/// What a program says of a call.
+struct Said {
+    action: u32,
+    /// How many instructions were run.
+    steps: usize,
+    /// Was an argument looked at? Then the kernel runs the program for each call.
+    asked: bool,
+}
+
+fn run(program: &[sock_filter], audit: u32, number: u32, arguments: [u64; 6]) -> Said {
+    let (mut at, mut value, mut steps, mut asked) = (0, 0, 0, false);
+    loop {
+        let sock_filter { code, jt, jf, k } = program[at];
+        at += 1;
+        steps += 1;
+        let mut jump = |yes: bool| at += usize::from(if yes { jt } else { jf });
+        match code {
+            LOAD => {
+                asked |= k >= 16;
+                value = match k {
+                    NUMBER => number,
+                    ARCH => audit,
+                    k if k >= 16 && k % 4 == 0 && k < 64 => {
+                        let argument = arguments[(k as usize - 16) / 8];
+                        if k % 8 == 0 { argument as u32 } else { (argument >> 32) as u32 }
+                    }
+                    k => panic!("loads {k}"),
+                }
+            }
+            0x54 => value &= k,
+            GO => at += k as usize,
+            IF_EQUAL => jump(value == k),
+            IF_ABOVE => jump(value > k),
+            IF_AT_LEAST => jump(value >= k),
+            RETURN => return Said { action: k, steps, asked },
+            code => panic!("instruction {code:#x}"),
+        }
+    }
+}
+
+fn policy(arch: Arch, powers: Powers) -> BpfProgram {
+    compile(arch, |call| treatment(call, powers)).unwrap()
+}
+
+/// What the policy of a command with these powers says of a call by its name.
+fn said(arch: Arch, powers: Powers, name: &str, arguments: &[u64]) -> u32 {
+    let mut six = [0; 6];
+    six[..arguments.len()].copy_from_slice(arguments);
+    let number = find(name).unwrap().number(arch).unwrap();
+    run(&policy(arch, powers), audit(arch), number.into(), six).action
+}
+
+fn each(powers: Powers, name: &str, arguments: &[u64], expected: u32) {
+    for arch in ARCHES {
+        if find(name).unwrap().number(arch).is_some() {
+            let said = said(arch, powers, name, arguments);
+            assert_eq!(said, expected, "{name} {arguments:x?} {arch:?} with {powers}: {said:#x}");
+        }
+    }
+}
+
+#[test]
+fn every_number_is_treated_as_the_table_says() {
+    for arch in ARCHES {
+        for powers in 0..16 {
+            let program = policy(arch, powers);
+            for number in (0..2000).chain([0x3fff_ffff, 0x7fff_ffff, 0x8000_0000, 0xffff_fffe]) {
+                let call = CALLS.iter().find(|call| call.number(arch).map(u32::from) == Some(number));
+                let said = run(&program, audit(arch), number, [u64::MAX; 6]);
+                match call.map_or(Treatment::Refuse(ENOSYS), |call| treatment(call, powers)) {
+                    // The kernel need not run the program for it.
+                    Treatment::Allow => assert!(said.action == ALLOW && !said.asked, "{call:?}"),
+                    Treatment::Refuse(expected) => assert!(said.action == errno(expected) && !said.asked, "{number} {call:?}"),
+                    Treatment::Limit(_) => assert!(said.asked, "{call:?}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn other_ways_into_the_kernel_lead_nowhere() {
+    for arch in ARCHES {
+        let program = policy(arch, NESTED | SYS_ADMIN | SYS_BOOT | NET_RAW);
+        for number in 0..2000 {
+            for audit in [I386, ARM, 0] {
+                assert_eq!(run(&program, audit, number, [0; 6]).action, errno(ENOSYS));
+            }
+            // x32, and what arm64 has no meaning for.
+            assert_eq!(run(&program, audit(arch), 0x4000_0000 | number, [0; 6]).action, errno(ENOSYS));
+        }
+    }
+}
+
+#[test]
+fn a_call_that_a_tracer_skips_keeps_the_tracers_answer() {
+    for arch in ARCHES {
+        assert_eq!(run(&policy(arch, 0), audit(arch), u32::MAX, [0; 6]).action, ALLOW);
+    }
+}
+
+#[test]
+fn namespaces_are_made_only_where_they_may_be() {
+    let fork = 0x0120_0000 | 17;
+    let thread = 0x003d_0f00;
+    for flags in [fork, thread, 0x4111, 0xff, 0x8000_1000] {
+        each(0, "clone", &[flags], ALLOW);
+    }
+    for new in [0x2_0000, 0x200_0000, 0x400_0000, 0x800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000] {
+        each(0, "clone", &[fork | new], errno(EPERM));
+        each(0, "clone", &[0xffff_ffff_0000_0000 | new], errno(EPERM));
+        each(SYS_ADMIN, "clone", &[new], errno(EPERM));
+        each(NESTED, "clone", &[fork | new], ALLOW);
+        each(0, "unshare", &[new], errno(EPERM));
+        each(0, "unshare", &[new | 0x200], errno(EPERM));
+        each(NESTED, "unshare", &[new], ALLOW);
+    }
+    for other in [0, 0x200, 0x400, 0x600, 0x4_0000, 0x1_0900] {
+        each(0, "unshare", &[other], ALLOW);
+    }
+    // NEWTIME, an empty mount namespace (Linux 7.1), and what may come.
+    for other in [0x80, 0x10_0000, 1 << 40] {
+        each(0, "unshare", &[other], errno(EPERM));
+    }
+    each(0, "setns", &[3, 0], errno(EPERM));
+    each(NESTED, "setns", &[3, 0], ALLOW);
+    each(0, "clone3", &[], errno(ENOSYS));
+    each(NESTED, "clone3", &[], ALLOW);
+}
+
+#[test]
+fn sockets_are_those_of_programs() {
+    let (cloexec, nonblock) = (0x8_0000, 0x800);
+    for family in [2, 10] {
+        for (kind, protocol) in [(1, 0), (1, 6), (1, 262), (2, 0), (2, 17), (2, 1), (2, 58)] {
+            each(0, "socket", &[family, kind, protocol], ALLOW);
+            each(0, "socket", &[0xdead_0000_0000_0000 | family, kind | cloexec | nonblock, protocol], ALLOW);
+        }
+        // SCTP, SMC, UDP-Lite, L2TP; SCTP by packets, DCCP, packets by the old way.
+        for (kind, protocol) in [(1, 132), (1, 256), (2, 136), (2, 115), (5, 132), (6, 33), (10, 3), (4, 0)] {
+            each(0, "socket", &[family, kind, protocol], errno(EAFNOSUPPORT));
+            each(NET_RAW, "socket", &[family, kind, protocol], errno(EAFNOSUPPORT));
+        }
+        for protocol in [0, 1, 6, 255] {
+            each(0, "socket", &[family, 3 | cloexec, protocol], errno(EPERM));
+            each(NET_RAW, "socket", &[family, 3 | cloexec, protocol], ALLOW);
+        }
+    }
+    for kind in [1, 2, 3, 5] {
+        each(0, "socket", &[1, kind | cloexec, 0], ALLOW);
+        each(0, "socketpair", &[1, kind | cloexec, 0], ALLOW);
+        each(0, "socket", &[16, kind, 0], ALLOW);
+        for protocol in 1..32 {
+            each(0, "socket", &[16, kind, protocol], errno(EAFNOSUPPORT));
+        }
+        for family in (0..64).filter(|family| ![1, 2, 10, 16].contains(family)) {
+            each(0, "socket", &[family, kind, 0], errno(EAFNOSUPPORT));
+            each(NET_RAW, "socket", &[family, kind, 0], errno(EAFNOSUPPORT));
+            each(0, "socketpair", &[family, kind, 0], errno(EAFNOSUPPORT));
+        }
+        each(0, "socketpair", &[2, kind, 0], errno(EAFNOSUPPORT));
+    }
+}
+
+#[test]
+fn terminals_are_not_typed_into() {
+    for high in [0, 1 << 32, 0xffff_ffff_0000_0000] {
+        for request in [0x5412, 0x541c, 0x5423] {
+            each(NESTED | SYS_ADMIN, "ioctl", &[0, high | request], errno(EPERM));
+        }
+        for request in [0x5401, 0x5413, 0x5414, 0x5424, 0x8912, 0] {
+            each(0, "ioctl", &[0x5412, high | request, 0x5412], ALLOW);
+        }
+    }
+}
+
+#[test]
+fn personalities_are_harmless() {
+    for harmless in [0, 8, 0x2_0000, 0x2_0008, 0x4_0000, 0x4_0008, 0xffff_ffff, 0xffff_ffff_ffff_ffff] {
+        each(0, "personality", &[harmless], ALLOW);
+    }
+    // READ_IMPLIES_EXEC, MMAP_PAGE_ZERO, ADDR_COMPAT_LAYOUT, ADDR_LIMIT_3GB, another system's.
+    for other in [0x40_0000, 0x10_0000, 0x20_0000, 0x800_0000, 0x44_0000, 1, 6] {
+        each(0, "personality", &[other], errno(EPERM));
+    }
+}
+
+#[test]
+fn a_jail_inside_gets_a_keyring_and_no_more_of_them() {
+    each(0, "keyctl", &[1, 0], errno(EPERM));
+    each(NESTED, "keyctl", &[1, 0], ALLOW);
+    for arguments in [[1, 0x7000_0000_0000], [0, 0], [2, 0], [11, 0]] {
+        each(NESTED, "keyctl", &arguments, errno(EPERM));
+    }
+}
+
+#[test]
+fn what_mounts_and_names_is_open_to_those_who_may() {
+    for name in ["mount", "umount2", "pivot_root", "open_tree", "move_mount", "fsopen", "mount_setattr", "sethostname"] {
+        each(0, name, &[], errno(EPERM));
+        each(NET_RAW | SYS_BOOT, name, &[], errno(EPERM));
+        each(SYS_ADMIN, name, &[], ALLOW);
+        each(NESTED, name, &[], ALLOW);
+    }
+    each(NESTED | SYS_ADMIN, "reboot", &[], errno(EPERM));
+    each(SYS_BOOT, "reboot", &[], ALLOW);
+    each(0, "chroot", &[], ALLOW);
+    each(NESTED | SYS_ADMIN | SYS_BOOT | NET_RAW, "bpf", &[], errno(EPERM));
+}
+
+#[test]
+fn the_program_is_short_to_install() {
+    for arch in ARCHES {
+        let program = policy(arch, 0);
+        assert!(program.len() < 280, "{arch:?}: {} instructions", program.len());
+        // The kernel runs it for each number; a chain of comparisons took 200 steps.
+        let steps: Vec<usize> = (0..500).map(|number| run(&program, audit(arch), number, [0; 6]).steps).collect();
+        let most = steps.iter().max().unwrap();
+        let mean = steps.iter().sum::<usize>() / steps.len();
+        assert!(mean <= 12 && *most <= 100, "{arch:?}: {mean} steps, {most} at most");
+    }
+}
+
+#[test]
+fn far_jumps_are_made() {
+    // Each call another error: no run is longer than one number.
+    for arch in ARCHES {
+        let number = |call: &Call| call.number(arch).unwrap();
+        let program = compile(arch, |call| Treatment::Refuse(1000 + number(call))).unwrap();
+        for call in CALLS.iter().filter(|call| call.number(arch).is_some()) {
+            assert_eq!(run(&program, audit(arch), number(call).into(), [0; 6]).action, errno(1000 + number(call)));
+        }
+    }
+}
