@@ -84,6 +84,7 @@ impl Drop for Keeper {
         if let Some(alive) = self.alive.take() {
             let _ = write(&alive, b"\n");
         }
-        while matches!(waitpid(Some(self.pid), WaitOptions::empty()), Err(Errno::INTR)) {}
+        // Until it is gone, or another has waited for it.
+        while !matches!(waitpid(Some(self.pid), WaitOptions::empty()), Ok(_) | Err(Errno::CHILD)) {}
     }
 }

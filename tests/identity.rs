@@ -187,6 +187,9 @@ fn a_session_keyring_does_not_pass() {
     assert_eq!(outside.good(), "found\nsecret");
     for flags in ["", "--as-root", "--as-root --cap sys_admin", "--pid host", "--init none"] {
         let inside = get(&format!("jail {flags} --ro . --env KEY -- python3 keys.py get"));
+        assert_eq!(inside.good(), "Operation not permitted\nOperation not permitted", "{flags}");
+        // Two fences: without the filter the session is a new one.
+        let inside = get(&format!("jail {flags} --seccomp none --ro . --env KEY -- python3 keys.py get"));
         assert_eq!(inside.good(), "Required key not available\nPermission denied", "{flags}");
     }
 }
