@@ -399,8 +399,9 @@ fn a_signal_to_the_whole_group_is_handled_once() {
     s.file("inside", "trap 'echo got' TERM; echo up; for i in 1 2 3 4 5 6 7 8; do sleep 0.1; done; exit 5");
     for flags in ["", "--pid host", "--new-session"] {
         // The shell leads the group that it signals.
-        let script =
-            format!("trap : TERM; jail --ro . {flags} -- bash inside & sleep 0.4; /bin/kill -TERM -- -$$; wait $!; wait $!; echo $?");
+        let script = format!(
+            "trap : TERM; jail --ro . {flags} -- bash inside & sleep 0.4; /bin/kill -TERM -- -$$; wait $!; wait $!; echo $?"
+        );
         s.file("group", &script);
         assert_eq!(outside_in(&s.0, false, "setsid --wait sh group").good(), "up\ngot\n5", "{flags}");
     }

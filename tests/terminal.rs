@@ -44,10 +44,11 @@ fn a_job_is_stopped_and_continued_as_outside() {
 
 #[test]
 fn a_killed_job_is_told_once() {
-    let mut person = Person::at_a_shell(here());
+    let s = Scratch::new();
+    s.file("script", "trap 'echo got' TERM USR1; echo up; while :; do sleep 0.05; done");
+    let mut person = Person::at_a_shell(&s.0);
     for flags in ["", "--pid host "] {
-        let script = "trap \"echo got\" TERM USR1; echo up; while :; do sleep 0.05; done";
-        person.types(&format!("jail {flags}-- bash -c '{script}' &\n"));
+        person.types(&format!("jail {flags}--ro . -- bash script &\n"));
         person.sees("up\r\n");
         // A shell's kill of a job goes to its whole process group.
         person.types("kill %%; kill -USR1 %%\n");
@@ -60,10 +61,11 @@ fn a_killed_job_is_told_once() {
 
 #[test]
 fn what_is_typed_is_delivered_once() {
+    let s = Scratch::new();
+    s.file("script", "trap 'echo got' INT QUIT; echo up; while :; do sleep 0.05; done");
     for flags in ["", "--pid host ", "--new-session "] {
-        let mut person = Person::at_a_shell(here());
-        let script = "trap \"echo got\" INT QUIT; echo up; while :; do sleep 0.05; done";
-        person.types(&format!("jail {flags}-- bash -c '{script}'\n"));
+        let mut person = Person::at_a_shell(&s.0);
+        person.types(&format!("jail {flags}--ro . -- bash script\n"));
         person.sees("\nup");
         person.types("\x03");
         person.sees("got");
