@@ -13,31 +13,62 @@ const TOGETHER: u64 = 50_000_000;
 /// The signals that came lately. Times are of one monotonic clock, in
 /// nanoseconds, and never 0.
 pub(crate) struct Forward {
-    /// When process 1 itself last got each signal; 0: not, or settled.
-    direct: [u64; 65],
-    /// When the launcher last passed each on; 0: not, or settled.
-    carried: [u64; 65],
+    /// What process 1 itself got of each signal and is not settled.
+    direct: [Lately; 65],
+    /// What the launcher passed on of each and is not settled.
+    carried: [Lately; 65],
     /// Those that process 1 got and the launcher has not passed on yet: bit N is
     /// signal N.
     owed: u128,
 }
 
+/// How many of a signal came, and when the last did.
+#[derive(Clone, Copy, Default)]
+struct Lately {
+    last: u64,
+    count: u32,
+}
+
+impl Lately {
+    /// Another came. Real-time signals are queued, and so counted; of the others the
+    /// kernel keeps one.
+    fn add(&mut self, signal: usize, now: u64) {
+        let before = if signal >= REAL_TIME { self.count } else { 0 };
+        *self = Self { last: now, count: before + 1 };
+    }
+
+    /// Takes one away, if one came just now.
+    fn take(&mut self, now: u64) -> bool {
+        if self.count == 0 || !together(self.last, now) {
+            self.count = 0;
+            return false;
+        }
+        self.count -= 1;
+        true
+    }
+}
+
+/// The first real-time signal, as the kernel has it.
+const REAL_TIME: usize = 32;
+
 impl Forward {
     /// Nothing has come yet.
     pub(crate) fn new() -> Self {
-        Self { direct: [0; 65], carried: [0; 65], owed: 0 }
+        Self { direct: [Lately::default(); 65], carried: [Lately::default(); 65], owed: 0 }
     }
 
     /// The launcher passes `signal` on: is the command to get it? `in_group`: is the
     /// command in the launcher's process group, and has what that got?
     pub(crate) fn carried(&mut self, signal: i32, in_group: bool, now: u64) -> bool {
         let Some(at) = index(signal) else { return false };
-        self.owed &= !(1 << at);
-        let direct = core::mem::take(&mut self.direct[at]);
-        if together(direct, now) && in_group {
+        let had = self.direct[at].take(now);
+        if self.direct[at].count == 0 {
+            self.owed &= !(1 << at);
+        }
+        if had && in_group {
             return false;
         }
-        self.carried[at] = now;
+        self.carried[at].add(at, now);
         true
     }
 
@@ -45,10 +76,10 @@ impl Forward {
     /// is owed to the command if the launcher does not pass it on presently.
     pub(crate) fn direct(&mut self, signal: i32, outside: bool, now: u64) {
         let Some(at) = index(signal) else { return };
-        if together(core::mem::take(&mut self.carried[at]), now) {
+        if self.carried[at].take(now) {
             return;
         }
-        self.direct[at] = now;
+        self.direct[at].add(at, now);
         if outside {
             self.owed |= 1 << at;
         }
@@ -56,16 +87,18 @@ impl Forward {
 
     /// A signal that was sent to process 1 alone, and is the command's.
     pub(crate) fn due(&mut self, now: u64) -> Option<i32> {
-        let at = (1..65).find(|at| self.owed & (1 << at) != 0 && !together(self.direct[*at], now))?;
-        self.owed &= !(1 << at);
-        self.direct[at] = 0;
+        let at = (1..65).find(|at| self.owed & (1 << at) != 0 && !together(self.direct[*at].last, now))?;
+        self.direct[at].count = self.direct[at].count.saturating_sub(1);
+        if self.direct[at].count == 0 {
+            self.owed &= !(1 << at);
+        }
         i32::try_from(at).ok()
     }
 
     /// Nanoseconds until one may be due; None while none can be.
     pub(crate) fn wait(&self, now: u64) -> Option<u64> {
         let owed = (1..65).filter(|at| self.owed & (1 << at) != 0);
-        owed.map(|at| (self.direct[at] + TOGETHER).saturating_sub(now)).min()
+        owed.map(|at| (self.direct[at].last + TOGETHER).saturating_sub(now)).min()
     }
 }
 
@@ -121,6 +154,18 @@ mod tests {
         forward.direct(TERM, true, 10);
         assert!(forward.carried(TERM, false, 20));
         assert_eq!(forward.due(20 + TOGETHER), None);
+    }
+
+    #[test]
+    fn real_time_signals_are_counted() {
+        let mut forward = Forward::new();
+        (0..5).for_each(|n| forward.direct(40, true, 10 + n));
+        let delivered = (0..6).filter(|n| forward.carried(40, true, 20 + n)).count();
+        assert_eq!(delivered, 1, "the sixth was for the launcher alone");
+        assert_eq!(forward.due(1 << 40), None);
+        (0..3).for_each(|n| forward.direct(40, true, (1 << 41) + n));
+        let due = std::iter::from_fn(|| forward.due(1 << 42)).count();
+        assert_eq!(due, 3, "process 1 alone got them");
     }
 
     #[test]
