@@ -17,11 +17,11 @@ use crate::policy::Init;
 use crate::report::Report;
 use crate::sys::{self, Cloned, Flag, SignalSet, Words};
 
-/// The highest, and so the last that is taken of several: what process 1 got itself
-/// is known by then.
-///
 /// The signal that brings process 1 the number of one that the launcher passes
 /// on, as the message of a real-time signal that nothing sends otherwise.
+///
+/// The highest, and so the last that is taken of several: what process 1 got itself
+/// is known by then.
 pub(crate) const CARRIER: i32 = 64;
 
 /// All that process 1 needs, made before it is: it allocates nothing.

@@ -4,7 +4,7 @@
 mod support;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use support::*;
 
@@ -29,6 +29,13 @@ fn gone_soon(name: &str) -> bool {
 /// A sleeper that is found by its name.
 fn sleeper(name: &str) -> String {
     format!("(exec -a {name} sleep 1000)")
+}
+
+/// Waits until a child that `bash` has started says that it is ready.
+fn is_ready(child: &mut Child) {
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
 }
 
 fn bash(flags: &str, script: &str) -> Command {
@@ -106,9 +113,7 @@ fn everything_dies_with_the_launcher() {
     for (flags, name) in [("", "jail-orphan-a"), ("--pid host", "jail-orphan-b"), ("--init none", "jail-orphan-c")] {
         let script = format!("setsid bash -c '{}' & echo ready; trap '' TERM HUP INT; {}", sleeper(name), sleeper(name));
         let mut child = bash(flags, &script).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        assert_eq!(line, "ready\n");
+        is_ready(&mut child);
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(gone_soon(name), "{flags}: {name} outlives its launcher");
@@ -123,9 +128,7 @@ fn a_command_that_is_process_1_cannot_outlive_its_launcher() {
         "exec -a {name} python3 -c 'import ctypes, time; ctypes.CDLL(None).prctl(1, 0); print(\"ready\", flush=True); time.sleep(1000)'"
     );
     let mut child = bash("--init none", &script).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    assert_eq!(line, "ready\n");
+    is_ready(&mut child);
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(gone_soon(name), "it outlives its launcher");
@@ -159,8 +162,7 @@ fn a_command_in_a_group_of_its_own_gets_the_groups_signals() {
         }
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        is_ready(&mut child);
         std::thread::sleep(Duration::from_millis(200));
         let group = format!("-{}", child.id());
         assert!(Command::new("kill").args(["-TERM", "--", &group]).status().unwrap().success());
@@ -172,8 +174,7 @@ fn a_command_in_a_group_of_its_own_gets_the_groups_signals() {
     let mut command = bash("", "echo ready; exec timeout 100 sleep 99");
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut child = command.spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    is_ready(&mut child);
     std::thread::sleep(Duration::from_millis(200));
     let group = format!("-{}", child.id());
     assert!(Command::new("kill").args(["-TERM", "--", &group]).status().unwrap().success());
@@ -250,8 +251,7 @@ fn a_signal_that_a_process_sends_reaches_the_command_once() {
 #[test]
 fn a_signal_that_the_command_does_not_catch_ends_it() {
     let mut child = bash("", "echo ready; exec sleep 1000").spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    is_ready(&mut child);
     Command::new("kill").arg(child.id().to_string()).status().unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(143));
 }
