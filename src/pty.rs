@@ -6,12 +6,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::event::PollFlags;
 use rustix::fs::{CWD, Mode, OFlags, fcntl_getfl, fcntl_setfl, openat};
 use rustix::io::{Errno, read, write};
-use rustix::process::{getpgrp, ioctl_tiocsctty, setsid};
+use rustix::process::{ioctl_tiocsctty, setsid};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use rustix::termios::{
-    LocalModes, OptionalActions, SpecialCodeIndex, Termios, Winsize, isatty, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
-    tcsetwinsize,
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, Winsize, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
 };
 
 use crate::keeper::{End, Keeper};
@@ -186,7 +185,7 @@ impl Relay {
     pub(crate) fn go_on(&mut self) {
         let (Some(terminal), Some(saved)) = (self.input, &self.saved) else { return };
         // One that is not this session's terminal is in nobody's background.
-        if self.raw || ![Ok(getpgrp()), Err(Errno::NOTTY)].contains(&tcgetpgrp(terminal)) {
+        if self.raw || sys::in_the_foreground(terminal) == Some(false) {
             return;
         }
         let mut raw = saved.clone();

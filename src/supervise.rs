@@ -7,7 +7,7 @@ use std::process::ExitStatus;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, getpid, getsid, pidfd_open, pidfd_send_signal, waitpid};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, getpid, pidfd_open, pidfd_send_signal, waitpid};
 
 use crate::cgroup::Cgroup;
 use crate::greeting::{Heard, Listener};
@@ -341,7 +341,7 @@ impl Supervisor<'_> {
         let sent = caught.code <= 0 && caught.sender != getpid().as_raw_pid();
         let reaches_the_command = match caught.signal {
             // A hang-up reaches the session's leader alone.
-            libc::SIGHUP => self.plan.own_session || getsid(None) == Ok(getpid()),
+            libc::SIGHUP => self.plan.own_session || sys::leads_its_session(),
             libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU if self.plan.own_session && !sent => {
                 self.stop(caught.signal);
                 return;

@@ -646,14 +646,33 @@ pub(crate) fn ignore_sigchld(ignore: bool) -> bool {
     old == libc::SIG_IGN
 }
 
+// Groups and sessions of another pid namespace have the number 0 here, this
+// process's own too, for which rustix's Pid has no room.
+
+/// The process group of `pid`, with 0 for this process itself.
+fn group_of(pid: libc::pid_t) -> libc::pid_t {
+    // SAFETY: no memory is passed.
+    unsafe { libc::getpgid(pid) }
+}
+
 /// Is process `pid` in this one's process group?
 pub(crate) fn in_our_group(pid: Pid) -> bool {
-    // Numbers of another pid namespace's groups are 0 here, this process's own too.
+    group_of(pid.as_raw_nonzero().get()) == group_of(0)
+}
+
+/// Is this process's group the one in the foreground of `terminal`? No answer
+/// where it is not this session's terminal.
+pub(crate) fn in_the_foreground(terminal: BorrowedFd<'_>) -> Option<bool> {
     // SAFETY: no memory is passed.
-    let theirs = unsafe { libc::getpgid(pid.as_raw_nonzero().get()) };
-    // SAFETY: as above.
-    let ours = unsafe { libc::getpgid(0) };
-    theirs == ours
+    let foreground = unsafe { libc::tcgetpgrp(terminal.as_raw_fd()) };
+    (foreground >= 0).then(|| foreground == group_of(0))
+}
+
+/// Does this process lead its session?
+pub(crate) fn leads_its_session() -> bool {
+    // SAFETY: no memory is passed.
+    let session = unsafe { libc::getsid(0) };
+    session == rustix::process::getpid().as_raw_pid()
 }
 
 /// kill(2) with the number as it came, real-time signals included.

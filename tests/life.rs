@@ -249,6 +249,22 @@ fn a_signal_that_a_process_sends_reaches_the_command_once() {
 }
 
 #[test]
+fn a_caller_whose_group_and_session_have_no_number_is_a_caller() {
+    // As in a container, and in another jail: both are of the outer table.
+    let script = r#"
+        read -r _ _ _ _ group session _ < /proc/self/stat; echo $group $session
+        PROGRAM --pid host -- bash -c 'trap "echo hang-up; exit 4" HUP; echo up > ready; for i in {1..100}; do sleep 0.05; done' &
+        for i in {1..100}; do test -s ready && break; sleep 0.05; done
+        kill -HUP $!; wait $!; echo $?
+        PROGRAM --pty -- bash -c 'echo x; exit 5' < /dev/null; echo $?"#;
+    let s = Scratch::new();
+    let script = script.replace("PROGRAM", &format!("{} --rw .", jail().display()));
+    let mut outer = command(Path::new("unshare"), &s.0, false);
+    outer.args(["-Urpf", "--mount-proc", "bash", "-c", &script]);
+    assert_eq!(outcome(outer).good().replace('\r', ""), "0 0\nhang-up\n4\nx\n5");
+}
+
+#[test]
 fn a_signal_that_the_command_does_not_catch_ends_it() {
     let mut child = bash("", "echo ready; exec sleep 1000").spawn().unwrap();
     is_ready(&mut child);

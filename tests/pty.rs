@@ -50,6 +50,20 @@ fn input_and_its_end_reach_the_command() {
 }
 
 #[test]
+fn a_terminal_of_an_outer_process_table_is_taken_and_restored() {
+    // Its foreground group has no number here, and nor has this one.
+    let mut person = Person::at_a_shell(here());
+    let before = person.asks("stty -a");
+    let script = format!("{} --pty -- sh -c 'read -r line; echo got $line'", jail().display());
+    person.types(&format!("unshare -Urpf --mount-proc {script}\n"));
+    person.waits(700);
+    assert!(person.settings().contains("-icanon"), "{}", person.settings());
+    person.types("some\r");
+    person.sees("got some");
+    restored(&mut person, &before);
+}
+
+#[test]
 fn every_byte_passes_both_ways() {
     let s = Scratch::new();
     let all: Vec<u8> = (0..100_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
