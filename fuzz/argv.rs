@@ -9,6 +9,8 @@
 mod args;
 #[path = "../src/caps.rs"]
 mod caps;
+#[path = "../src/degrade.rs"]
+mod degrade;
 #[path = "../src/error.rs"]
 mod error;
 #[path = "../src/explain.rs"]
@@ -73,7 +75,12 @@ fn explained(typed: args::Typed, host: &Host) -> Option<String> {
 }
 
 fuzz_target!(|data: &[u8]| {
-    let host = Host::made_up(&["/t/bin/sh", "/t/proc/", "/t/dev->/etc", "/t/tmp->../../x", "/t/run->run", "/l->l", "/h/a->/etc"]);
+    let mut host = Host::made_up(&["/t/bin/sh", "/t/proc/", "/t/dev->/etc", "/t/tmp->../../x", "/t/run->run", "/l->l", "/h/a->/etc"]);
+    if data.last().is_some_and(|last| last % 2 == 1) {
+        // As in a container: all that can be done without must be, if it is named.
+        host.lacks = policy::Degradable::ALL.map(|(_, layer)| (layer, error::Layer::Container)).into();
+        host.landlock_abi = u32::from(*data.first().unwrap_or(&0) % 8);
+    }
     // What follows the first NUL pair is the file of --args.
     let cut = data.windows(2).position(|pair| pair == [0, 0]).unwrap_or(data.len());
     let (line, file) = (&data[..cut], data.get(cut + 2..).unwrap_or(&[]));

@@ -4,15 +4,20 @@
 
 use std::ffi::CString;
 
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{WaitOptions, waitpid};
+
 use crate::diagnose::{self, Signs};
-use crate::error::{Asked, Error};
+use crate::error::{Asked, Error, Layer};
 use crate::filter;
 use crate::host::Host;
+use crate::landlock::HAS_FILES;
 use crate::launch::{self, Failure, Passed};
 use crate::plan::{self, Command, Ids, Limits, Op, Place, Plan, Step};
-use crate::policy::{Format, Init, Policy};
+use crate::policy::{Degradable, Format, Init, Policy, Setting};
 use crate::report::Report;
-use crate::sys::Arguments;
+use crate::sys::{self, Arguments, Cloned};
 use crate::text::json;
 
 /// What was found of one layer.
@@ -26,43 +31,167 @@ struct Finding {
     remedy: String,
 }
 
+/// One layer, and how it is tried: a jail of it alone.
+struct Trial {
+    layer: &'static str,
+    /// By which name it is done without.
+    degradable: Degradable,
+    namespaces: i32,
+    ops: Vec<Op>,
+}
+
+/// Each layer that a jail without flags has, Landlock apart.
+fn trials(host: &Host) -> Vec<Trial> {
+    let ids = MapIds(host).op();
+    let trial = |layer, degradable, namespaces, ops: Vec<Op>| Trial {
+        layer,
+        degradable,
+        namespaces: namespaces | libc::CLONE_NEWUSER,
+        ops: [vec![ids.clone()], ops].concat(),
+    };
+    let root = vec![Op::RootMemory, Op::EnterRoot];
+    let name = vec![Op::Hostname { name: "jail".into() }];
+    let filter = vec![Op::NoNewPrivileges, Op::FilterCalls { filter: filter::default() }];
+    vec![
+        trial("user namespace", Degradable::Namespaces, 0, Vec::new()),
+        trial("mount namespace", Degradable::Namespaces, libc::CLONE_NEWNS, root),
+        trial("pid namespace", Degradable::Pid, libc::CLONE_NEWPID, Vec::new()),
+        trial("network namespace", Degradable::Net, libc::CLONE_NEWNET, Vec::new()),
+        trial("loopback", Degradable::Net, libc::CLONE_NEWNET, vec![Op::LoopbackUp]),
+        trial("ipc namespace", Degradable::Ipc, libc::CLONE_NEWIPC, Vec::new()),
+        trial("uts namespace", Degradable::Hostname, libc::CLONE_NEWUTS, name),
+        trial("cgroup namespace", Degradable::Cgroup, libc::CLONE_NEWCGROUP, Vec::new()),
+        trial("private /proc", Degradable::Proc, libc::CLONE_NEWNS | libc::CLONE_NEWPID, own_proc()),
+        trial("no user namespaces inside", Degradable::UsernsLimit, 0, vec![Op::NoUserNamespaces]),
+        // It needs no namespace, and is there where those are not.
+        Trial { layer: "seccomp", degradable: Degradable::Seccomp, namespaces: 0, ops: filter },
+    ]
+}
+
+/// What of `layers`, or of what they name with them, this machine refuses. It is tried
+/// in a process of its own: this one's signals and descriptors are the command's yet.
+///
+/// # Errors
+/// It could not be tried.
+pub fn lacks(layers: &[Degradable], host: &Host, arguments: &Arguments) -> Result<Vec<(Degradable, Layer)>, Error> {
+    let failed = |errno: Errno| Error {
+        doing: "try what this machine refuses".into(),
+        errno: Some(errno.raw_os_error()),
+        layer: Layer::Kernel,
+        ..Error::usage(Some("--degrade".into()), errno.to_string(), "start again")
+    };
+    let all = layers.contains(&Degradable::Namespaces);
+    let asked = |layer: Degradable| layers.contains(&layer) || all && layer.is_a_namespace();
+    let mut lacks = Vec::new();
+    if asked(Degradable::Landlock) && host.landlock_abi < HAS_FILES {
+        lacks.push((Degradable::Landlock, if host.landlock_refused { Layer::Container } else { Layer::Kernel }));
+    }
+    let trials: Vec<Trial> = trials(host).into_iter().filter(|trial| asked(trial.degradable)).collect();
+    if trials.is_empty() {
+        return Ok(lacks);
+    }
+    let answers = in_a_child(|| {
+        let signs = Signs::read();
+        trials.iter().map(|trial| try_out(&bare(trial.namespaces, trial.ops.clone()), arguments, &signs)).collect()
+    });
+    let answers = answers.and_then(|answers| if answers.len() == trials.len() { Ok(answers) } else { Err(Errno::CHILD) });
+    for (trial, layer) in trials.iter().zip(answers.map_err(failed)?) {
+        if let Some(layer) = layer {
+            if lacks.iter().all(|(known, _)| *known != trial.degradable) {
+                lacks.push((trial.degradable, layer));
+            }
+        }
+    }
+    Ok(lacks)
+}
+
+/// Has a child find out who refuses each of several things; None for what works.
+fn in_a_child(try_all: impl FnOnce() -> Vec<Result<(), Error>>) -> Result<Vec<Option<Layer>>, Errno> {
+    const WORKS: u8 = u8::MAX;
+    let (answers, answer) = pipe_with(PipeFlags::CLOEXEC)?;
+    match sys::clone(0)? {
+        Cloned::Child => {
+            drop(answers);
+            let _ = sys::die_with_parent(libc::SIGKILL);
+            let number = |layer: &Layer| Layer::ALL.iter().position(|known| known == layer).and_then(|at| u8::try_from(at).ok());
+            let told: Vec<u8> = try_all()
+                .iter()
+                .map(|tried| tried.as_ref().err().map_or(WORKS, |error| number(&error.layer).unwrap_or_default()))
+                .collect();
+            // One write of a few bytes: it comes whole or not at all.
+            let written = rustix::io::write(&answer, &told);
+            sys::exit_now(i32::from(written != Ok(told.len())))
+        }
+        Cloned::Parent(child) => {
+            drop(answer);
+            let mut told = [0; 64];
+            let read = loop {
+                match rustix::io::read(&answers, &mut told) {
+                    Err(Errno::INTR) => {}
+                    read => break read,
+                }
+            };
+            while let Err(Errno::INTR) = waitpid(Some(child), WaitOptions::empty()) {}
+            let told = told.get(..read?).unwrap_or_default();
+            let layer = |byte: &u8| Layer::ALL.get(usize::from(*byte)).copied().or((*byte != WORKS).then_some(Layer::Kernel));
+            Ok(told.iter().map(layer).collect())
+        }
+    }
+}
+
 /// Tries everything; gives what is to be printed, and whether a jail without flags
 /// would start.
-pub fn run(policy: &Policy, host: &Host, arguments: &Arguments, format: Format) -> (String, bool) {
+pub fn run(policy: &Policy, host: &mut Host, arguments: &Arguments, format: Format) -> (String, bool) {
     let signs = Signs::read();
-    let ids = MapIds(host).op();
     let mut findings = Vec::new();
-    let mut tried = |layer, needed, namespaces: i32, ops: Vec<Op>| {
-        let plan = bare(namespaces | libc::CLONE_NEWUSER, [vec![ids.clone()], ops].concat());
-        findings.push(finding(layer, needed, try_out(&plan, arguments, &signs)));
-    };
-    tried("user namespace", true, 0, Vec::new());
-    tried("mount namespace", true, libc::CLONE_NEWNS, vec![Op::RootMemory]);
-    tried("pid namespace", true, libc::CLONE_NEWPID, Vec::new());
-    tried("network namespace", true, libc::CLONE_NEWNET, Vec::new());
-    tried("loopback", true, libc::CLONE_NEWNET, vec![Op::LoopbackUp]);
-    tried("ipc namespace", true, libc::CLONE_NEWIPC, Vec::new());
-    tried("uts namespace", true, libc::CLONE_NEWUTS, vec![Op::Hostname { name: "jail".into() }]);
-    tried("cgroup namespace", true, libc::CLONE_NEWCGROUP, Vec::new());
-    tried("private /proc", true, libc::CLONE_NEWNS | libc::CLONE_NEWPID, own_proc());
-    tried("no user namespaces inside", true, 0, vec![Op::NoUserNamespaces]);
-    let filter = filter::default();
-    tried("seccomp", true, 0, vec![Op::NoNewPrivileges, Op::FilterCalls { filter }]);
+    let mut missing: Vec<Degradable> = Vec::new();
+    for Trial { layer, degradable, namespaces, ops } in trials(host) {
+        let tried = try_out(&bare(namespaces, ops), arguments, &signs);
+        if let (Err(error), false) = (&tried, missing.contains(&degradable)) {
+            host.lacks.push((degradable, error.layer));
+            missing.push(degradable);
+        }
+        findings.push(finding(layer, true, tried));
+    }
     findings.push(landlock(host));
+    if host.landlock_abi < HAS_FILES {
+        missing.push(Degradable::Landlock);
+        host.lacks.push((Degradable::Landlock, Layer::Kernel));
+    }
     findings.push(cgroup(host));
 
     // All of it together, up to the command, which is none.
-    let whole = plan::build(policy, host).and_then(|mut plan| {
-        nothing_to_execute(&mut plan);
-        try_out(&plan, arguments, &signs)
-    });
-    let starts = whole.is_ok();
-    findings.push(finding("a jail without flags", true, whole));
+    let whole = |policy: &Policy| {
+        plan::build(policy, host).and_then(|mut plan| {
+            nothing_to_execute(&mut plan);
+            try_out(&plan, arguments, &signs)
+        })
+    };
+    let tried = whole(policy);
+    let starts = tried.is_ok();
+    findings.push(finding("a jail without flags", true, tried));
+    if !starts {
+        let named = shortest(&missing);
+        let names = named.iter().map(|layer| layer.name()).collect::<Vec<_>>().join(",");
+        let asked = Asked::new("degrade", &[names.into()]);
+        let detail = asked.text().to_owned();
+        let less = Policy { degrade: Some(Setting { value: named, asked: Some(asked) }), ..policy.clone() };
+        let without = finding("a jail without these", false, whole(&less));
+        findings.push(if without.works { Finding { detail, ..without } } else { without });
+    }
     let text = match format {
         Format::Text => text(&findings),
         Format::Json => to_json(&findings, starts),
     };
     (text, starts)
+}
+
+/// The fewest that name all of `missing`.
+fn shortest(missing: &[Degradable]) -> Vec<Degradable> {
+    let all = missing.contains(&Degradable::Namespaces);
+    // Without namespaces there is neither of these.
+    let implied = |layer: Degradable| layer.is_a_namespace() || [Degradable::Proc, Degradable::UsernsLimit].contains(&layer);
+    missing.iter().copied().filter(|layer| !all || *layer == Degradable::Namespaces || !implied(*layer)).collect()
 }
 
 /// The caller's ids, numbered as they are.
@@ -156,6 +285,7 @@ fn cgroup(host: &Host) -> Finding {
 
 fn text(findings: &[Finding]) -> String {
     let mut out = String::new();
+    let mut told: Vec<&str> = Vec::new();
     for Finding { layer, works, needed, detail, remedy } in findings {
         let word = match (works, needed) {
             (true, _) => "yes",
@@ -164,7 +294,9 @@ fn text(findings: &[Finding]) -> String {
         };
         out.push_str(format!("{layer:<26} {word:<4} {detail}").trim_end());
         out.push('\n');
-        if !remedy.is_empty() {
+        // What refuses all namespaces is told once.
+        if !remedy.is_empty() && !told.contains(&remedy.as_str()) {
+            told.push(remedy);
             out.push_str(&format!("{:<31} {remedy}\n", ""));
         }
     }

@@ -9,6 +9,7 @@ use crate::explain::namespaces;
 use crate::launch::Failure;
 use crate::pasta::Pasta;
 use crate::plan::{Op, Plan, Step};
+use crate::policy::Degradable;
 use crate::report::Report;
 use crate::text::shown;
 
@@ -122,7 +123,11 @@ fn refused(errno: Errno, signs: &Signs) -> Option<(Layer, String)> {
 pub fn error(plan: &Plan, failure: Failure, signs: &Signs) -> Error {
     match failure {
         Failure::Prepare(errno) => plain("prepare the launch", errno, signs),
-        Failure::Namespaces(errno) => plain(&format!("make the namespaces {}", namespaces(plan.namespaces)), errno, signs),
+        Failure::Namespaces(errno) => {
+            let error = plain(&format!("make the namespaces {}", namespaces(plan.namespaces)), errno, signs);
+            let remedy = or_without(Degradable::Namespaces, error.remedy);
+            Error { remedy, ..error }
+        }
         Failure::Killed(Some(signal)) => Error {
             status: u8::try_from(128 + signal).unwrap_or(FAILED),
             problem: format!("process 1 of the jail was ended by signal {signal}"),
@@ -182,6 +187,11 @@ fn plain(doing: &str, errno: Errno, signs: &Signs) -> Error {
     Error { doing: doing.into(), errno: Some(errno.raw_os_error()), layer, ..Error::usage(None, errno.to_string(), remedy) }
 }
 
+/// What else can be done about a layer that is refused.
+fn or_without(layer: Degradable, remedy: String) -> String {
+    format!("{remedy}; or go on without: --degrade {}", layer.name())
+}
+
 fn unknown() -> String {
     "nothing on this machine says why; unshare -Urmpf true tells whether others are refused too".into()
 }
@@ -192,6 +202,12 @@ fn step(step: Option<&Step>, errno: Errno, signs: &Signs) -> Error {
         return plain("perform the plan", errno, signs);
     };
     let (layer, remedy) = cause(&step.op, errno, signs);
+    let remedy = match degradable(&step.op) {
+        Some(named) if [Errno::PERM, Errno::ACCESS, Errno::NOSPC, Errno::NOSYS, Errno::ROFS].contains(&errno) => {
+            or_without(named, remedy)
+        }
+        Some(_) | None => remedy,
+    };
     let problem = match (&step.op, errno) {
         (Op::Bind { .. }, Errno::ROFS) => "the file system is mounted read-only".into(),
         (Op::DieWithLauncher | Op::AdoptOrphans, Errno::PIPE) => "the launcher is gone".into(),
@@ -203,6 +219,19 @@ fn step(step: Option<&Step>, errno: Errno, signs: &Signs) -> Error {
         layer,
         ..Error::usage(step.asked.as_ref().map(|a| a.text().to_owned()), problem, remedy)
     }
+}
+
+/// The layer that an operation alone sets up.
+fn degradable(op: &Op) -> Option<Degradable> {
+    let layers = [
+        (matches!(op, Op::MapIds { .. } | Op::RootMemory | Op::EnterRoot), Degradable::Namespaces),
+        (matches!(op, Op::LoopbackUp), Degradable::Net),
+        (matches!(op, Op::Hostname { .. }), Degradable::Hostname),
+        (matches!(op, Op::Proc { .. }), Degradable::Proc),
+        (matches!(op, Op::NoUserNamespaces), Degradable::UsernsLimit),
+        (matches!(op, Op::FilterCalls { .. }), Degradable::Seccomp),
+    ];
+    layers.into_iter().find(|(sets_up, _)| *sets_up).map(|(_, layer)| layer)
 }
 
 fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
@@ -263,7 +292,7 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
         ),
         Op::FilterCalls { .. } if matches!(errno, Errno::INVAL | Errno::NOSYS) => (
             Layer::Kernel,
-            "it is built without system-call filters (CONFIG_SECCOMP_FILTER): say --seccomp none to go on without".into(),
+            "it is built without system-call filters (CONFIG_SECCOMP_FILTER)".into(),
         ),
         Op::NoUserNamespaces => match errno {
             Errno::ROFS | Errno::ACCESS | Errno::NOENT => (
@@ -278,6 +307,7 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
         | Op::DropGroups
         | Op::MapIds { .. }
         | Op::NewKeyring
+        | Op::HostRoot
         | Op::Hostname { .. }
         | Op::LoopbackUp
         | Op::RootMemory

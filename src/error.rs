@@ -33,6 +33,12 @@ pub enum Layer {
     Kernel,
 }
 
+impl Layer {
+    /// Each.
+    pub const ALL: [Self; 7] =
+        [Self::CommandLine, Self::Files, Self::KernelSetting, Self::AppArmor, Self::Container, Self::Cgroup, Self::Kernel];
+}
+
 impl fmt::Display for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

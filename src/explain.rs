@@ -50,6 +50,7 @@ impl fmt::Display for Op {
                 write!(f, "uid {} and gid {} inside are {} and {} outside", inside.uid, inside.gid, outside.uid, outside.gid)
             }
             Self::NewKeyring => f.write_str("new session keyring"),
+            Self::HostRoot => f.write_str("stay in the host's root: no namespaces"),
             Self::Hostname { name } => write!(f, "hostname {}", shown(name)),
             Self::LoopbackUp => f.write_str("own loopback, up"),
             Self::RootMemory => f.write_str("start from an empty root"),
@@ -129,6 +130,7 @@ impl Op {
             Self::DieWithInit => "die-with-init",
             Self::MapIds { .. } => "map-ids",
             Self::NewKeyring => "new-keyring",
+            Self::HostRoot => "host-root",
             Self::Hostname { .. } => "hostname",
             Self::LoopbackUp => "loopback-up",
             Self::RootMemory => "root-memory",
@@ -197,6 +199,7 @@ impl Op {
             | Self::DieWithInit
             | Self::MapIds { .. }
             | Self::NewKeyring
+            | Self::HostRoot
             | Self::Hostname { .. }
             | Self::LoopbackUp
             | Self::EnterRoot
@@ -252,7 +255,11 @@ fn lists(plan: &Plan) -> [(&'static str, &'static str, &[Step]); 3] {
 
 /// The plan for a person: a line a step, with the flag that asked for it.
 pub fn text(plan: &Plan) -> String {
-    let mut out = format!("New namespaces: {}\n", namespaces(plan.namespaces));
+    let new = if plan.namespaces == 0 { "none".into() } else { namespaces(plan.namespaces) };
+    let mut out = format!("New namespaces: {new}\n");
+    if !plan.degraded.is_empty() {
+        out.push_str(&format!("Done without, as this machine refuses it: {}\n", plan.degraded.join(" ")));
+    }
     if let Some(limit) = plan.timeout {
         let (timeout, grace) = (limit.timeout.as_secs_f64(), limit.grace.as_secs_f64());
         out.push_str(&format!("Ended after {timeout} s by SIGTERM, and {grace} s later by SIGKILL\n"));

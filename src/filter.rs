@@ -4,7 +4,7 @@ use seccompiler::sock_filter;
 
 use crate::error::{Asked, Error};
 use crate::seccomp::{self, EPERM, Program, Treatment};
-use crate::syscalls::{Arch, CALLS, Call, Powers, find, groups};
+use crate::syscalls::{Arch, CALLS, Call, Limit, Powers, find, groups};
 use crate::text::{nearest, shown};
 
 include!(concat!(env!("OUT_DIR"), "/filter.rs"));
@@ -30,6 +30,13 @@ impl Subject {
             Self::Call(name) => call.name == name,
             Self::Group(name) => call.is_in(name),
         }
+    }
+}
+
+impl Subject {
+    /// Does it name the call of this name?
+    pub fn includes(self, name: &str) -> bool {
+        find(name).is_some_and(|call| self.holds(call))
     }
 }
 
@@ -180,7 +187,7 @@ pub fn filter(powers: Powers, changes: &[Change]) -> Result<Filter, Error> {
     for call in CALLS.iter().filter(|call| call.number(HERE).is_some()) {
         match treat(call) {
             treatment if treatment == seccomp::treatment(call, 0) => {}
-            Treatment::Refuse(_) => filter.refused.push(call.name),
+            Treatment::Refuse(_) | Treatment::Limit(Limit::Internet | Limit::Unix) => filter.refused.push(call.name),
             Treatment::Allow | Treatment::Limit(_) => filter.allowed.push(call.name),
         }
     }

@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access as Wanted, AtFlags, CWD, FileType, OFlags, accessat, fcntl_getfl, fstat, readlinkat, statat};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgid, getgroups, getuid};
+use rustix::thread::{CapabilitySet, capabilities};
 
+use crate::error::Layer;
+use crate::policy::Degradable;
 use crate::sys;
 
 /// What lies at a path; a link is not followed.
@@ -72,8 +75,13 @@ pub struct Host {
     pub set_id: bool,
     /// Has the caller supplementary groups that it may drop?
     pub can_drop_groups: bool,
-    /// The version of Landlock's interface; 0 where the kernel has none.
+    /// The version of Landlock's interface; 0 where there is none.
     pub landlock_abi: u32,
+    /// Is there none because it may not be asked for?
+    pub landlock_refused: bool,
+    /// What this machine refuses of the layers that the user can do without, and who
+    /// does; looked for where a flag says so.
+    pub lacks: Vec<(Degradable, Layer)>,
     /// The caller's directory; ENOENT where it is gone or cannot be named.
     pub cwd: Result<PathBuf, Errno>,
     /// The caller's environment.
@@ -98,6 +106,7 @@ impl Host {
     /// This machine, as the caller sees it.
     pub fn observe() -> Self {
         let groups = getgroups().unwrap_or_default();
+        let landlock = sys::landlock_abi();
         let gid = getegid();
         Self {
             uid: geteuid().as_raw(),
@@ -107,7 +116,9 @@ impl Host {
                 && groups.iter().any(|group| *group != gid)
                 // Root of a user namespace that was made without privilege may not.
                 && std::fs::read("/proc/self/setgroups").is_ok_and(|said| said.starts_with(b"allow")),
-            landlock_abi: sys::landlock_abi(),
+            landlock_abi: landlock.unwrap_or(0),
+            landlock_refused: landlock == Err(Errno::PERM),
+            lacks: Vec::new(),
             cwd: std::env::current_dir().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO)),
             env: std::env::vars_os().collect(),
             files: Files::Machine(RefCell::default()),
@@ -166,6 +177,11 @@ impl Host {
             fcntl_getfl(fd).is_ok_and(|flags| flags.contains(OFlags::PATH))
                 || fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
         })
+    }
+
+    /// May the caller itself lower what capabilities can ever be had?
+    pub fn can_bound_capabilities(&self) -> bool {
+        self.descriptors.is_none() && capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SETPCAP))
     }
 
     /// The caller's variable `name`.
@@ -366,6 +382,8 @@ impl Host {
             set_id: false,
             can_drop_groups: false,
             landlock_abi: 7,
+            landlock_refused: false,
+            lacks: Vec::new(),
             cwd: Ok("/home/u/proj".into()),
             env: env.map(|(n, v)| (n.into(), v.into())).into(),
             files: Files::Given(files),

@@ -71,11 +71,18 @@ const ABSTRACT_UNIX_SOCKET: u64 = 1;
 /// across pid namespaces.
 const SIGNAL: u64 = 1 << 1;
 
+/// The first version of the interface that can carry rules of files: without REFER
+/// no file could be renamed into another directory.
+pub(crate) const HAS_FILES: u32 = 2;
+/// The first version that knows TCP ports.
+pub(crate) const HAS_PORTS: u32 = 4;
+/// The first version that keeps signals and abstract sockets in.
+pub(crate) const HAS_SCOPES: u32 = 6;
+
 /// The rights over files that version `abi` of the interface knows.
 fn known(abi: u32) -> u64 {
     match abi {
-        // Without REFER no file could be renamed into another directory.
-        0 | 1 => 0,
+        0..HAS_FILES => 0,
         2 => ALL & !(TRUNCATE | IOCTL_DEV),
         3 | 4 => ALL & !IOCTL_DEV,
         _ => ALL,
@@ -87,7 +94,7 @@ fn known(abi: u32) -> u64 {
 /// jail's.
 pub fn ruleset(abi: u32, steps: &[Step], mounts: bool, own_pids: bool, descriptors: Vec<i32>) -> Ruleset {
     let mut ruleset = Ruleset::default();
-    if abi >= 6 {
+    if abi >= HAS_SCOPES {
         ruleset.scoped = ABSTRACT_UNIX_SOCKET | if own_pids { SIGNAL } else { 0 };
     }
     if mounts || known(abi) == 0 {
@@ -106,6 +113,21 @@ pub fn ruleset(abi: u32, steps: &[Step], mounts: bool, own_pids: bool, descripto
             });
         if !inherited {
             ruleset.below.push((dest.to_owned(), rights & ruleset.files));
+        }
+    }
+    ruleset
+}
+
+/// Rules for a command that sees the host's own files: `steps` show them at their own
+/// places, and nothing else may be opened.
+pub fn ruleset_alone(abi: u32, steps: &[Step], own_pids: bool, descriptors: Vec<i32>) -> Ruleset {
+    let mut ruleset = ruleset(abi, &[], false, own_pids, descriptors);
+    for step in steps {
+        if let Op::Bind { source, .. } | Op::Devices { source, .. } | Op::Device { source, .. } | Op::RootTree { source, .. } =
+            &step.op
+        {
+            let rights = rights(&step.op, &[]).map_or(READ, |(_, rights)| rights);
+            ruleset.below.push((source.clone(), rights & ruleset.files));
         }
     }
     ruleset
@@ -138,6 +160,7 @@ fn rights<'a>(op: &'a Op, sealed: &[&CStr]) -> Option<(&'a CStr, u64)> {
         | Op::DieWithInit
         | Op::MapIds { .. }
         | Op::NewKeyring
+        | Op::HostRoot
         | Op::Hostname { .. }
         | Op::LoopbackUp
         | Op::Dir { .. }
@@ -191,6 +214,11 @@ impl Ruleset {
                 "files made and removed only below {}",
                 if paths.is_empty() { "nothing".into() } else { paths.join(" ") }
             ));
+            if self.below.iter().all(|(path, _)| path.as_c_str() != c"/") {
+                let all: Vec<String> =
+                    self.below.iter().map(|(path, _)| crate::text::shown(path.to_string_lossy().as_ref())).collect();
+                parts.push(format!("files opened only below {}", all.join(" ")));
+            }
         }
         if self.scoped & SIGNAL != 0 {
             parts.push("no signal leaves the jail".into());

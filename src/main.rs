@@ -15,6 +15,7 @@ mod args;
 mod caps;
 mod cgroup;
 mod check;
+mod degrade;
 mod diagnose;
 mod error;
 mod explain;
@@ -48,7 +49,7 @@ mod wanted;
 use args::Typed;
 use error::{Error, FAILED, Layer};
 use host::Host;
-use policy::{Format, Request};
+use policy::{Format, Policy, Request};
 use record::Record;
 
 /// From the command line to the exit status.
@@ -81,18 +82,18 @@ fn act(typed: Typed, arguments: &sys::Arguments, record: Option<&Record>) -> Res
         Request::Help => print(&flags::help()),
         Request::Version => print(concat!("jail ", env!("CARGO_PKG_VERSION"), "\n")),
         Request::Check(policy, format) => {
-            let (text, starts) = check::run(&policy, &Host::observe(), arguments, format);
+            let (text, starts) = check::run(&policy, &mut Host::observe(), arguments, format);
             print(&text).map(|_| if starts { 0 } else { FAILED })
         }
         Request::Explain(policy, format) => {
-            let plan = plan::build(&policy, &Host::observe())?;
+            let plan = plan::build(&policy, &observe(&policy, arguments)?)?;
             print(&match format {
                 Format::Text => explain::text(&plan),
                 Format::Json => explain::to_json(&plan),
             })
         }
         Request::Run(policy) => {
-            let plan = plan::build(&policy, &Host::observe())?;
+            let plan = plan::build(&policy, &observe(&policy, arguments)?)?;
             let ended = launch::run(&plan, arguments, record, launch::Passed::LetGo)
                 .map_err(|failure| diagnose::error(&plan, failure, &diagnose::Signs::read()))?;
             if let Some(record) = record {
@@ -101,6 +102,15 @@ fn act(typed: Typed, arguments: &sys::Arguments, record: Option<&Record>) -> Res
             Ok(ended.exit_status())
         }
     }
+}
+
+/// This machine; and what it refuses, where that is to be done without.
+fn observe(policy: &Policy, arguments: &sys::Arguments) -> Result<Host, Error> {
+    let mut host = Host::observe();
+    if let Some(degrade) = &policy.degrade {
+        host.lacks = check::lacks(&degrade.value, &host, arguments)?;
+    }
+    Ok(host)
 }
 
 /// Prints to standard output; half an explanation is an error.

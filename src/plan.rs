@@ -4,17 +4,17 @@
 use std::collections::BTreeSet;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::caps;
+use crate::degrade::{Degraded, degrade};
 use crate::error::{Asked, Error, Layer};
-use crate::filter::{self, Filter};
+use crate::filter::{self, Change, Filter};
 use crate::host::{CALLERS, CgroupDir, Host, Opened};
-use crate::landlock::{self, Ruleset};
+use crate::landlock::{self, HAS_FILES, HAS_PORTS, Ruleset};
 use crate::place::Builder;
-use crate::policy::{
-    Access, Anchor, Degradable, ENV_PASSED, Env, Init, Landlock, Net, Policy, Seccomp, Setting, What, glob_matches,
-};
+use crate::policy::{Access, Anchor, ENV_PASSED, Env, Init, Landlock, Net, Policy, Seccomp, Setting, What, glob_matches};
 use crate::rlimits::Limit;
 use crate::text::shown;
 use crate::wanted::{c_string, files_error, wanted};
@@ -68,6 +68,8 @@ pub enum Op {
     MapIds { inside: Ids, outside: Ids },
     /// Leave the caller's session keyring.
     NewKeyring,
+    /// Keep the host's root.
+    HostRoot,
     /// Name the machine.
     Hostname { name: OsString },
     /// Bring the own loopback up.
@@ -245,13 +247,25 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
             "chmod ug-s it: jail needs no privilege",
         ));
     }
+    let degraded = degrade(policy, host)?;
+    let policy = degraded.as_ref().map_or(policy, |degraded| &degraded.policy);
+    let without = |what: fn(&Degraded) -> bool| degraded.as_ref().is_some_and(what);
+    let bare = without(|degraded| degraded.bare);
     let caller = Ids { uid: host.uid, gid: host.gid };
     let ids = ids(policy, caller);
     let named = policy.caps.iter().fold(0, |set, (number, _)| set | caps::only(*number));
     let keep = named | if policy.as_root.is_some() { caps::JAILED_ROOT } else { 0 };
     let lock = keep & caps::only(caps::SYS_ADMIN) != 0;
-    let (mut namespaces, later) = namespaces(policy, lock);
+    let (mut namespaces, mut later) = namespaces(policy, lock);
+    if bare {
+        namespaces = 0;
+    }
+    if without(|degraded| degraded.shared_name) {
+        namespaces &= !libc::CLONE_NEWUTS;
+        later &= !libc::CLONE_NEWUTS;
+    }
     let cgroup = cgroup(policy, host)?;
+    let filter = filter_calls(policy, degraded.as_ref().map_or(&[], |degraded| &degraded.closed_calls))?;
 
     if let Some(fd) = (0..3).find(|fd| host.leads_elsewhere(*fd)) {
         return Err(files_error(
@@ -271,10 +285,14 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
             "leave out one of the two",
         ));
     }
-    builder.seal();
-    builder.mask_proc(host)?;
-    builder.hide(&policy.hidden)?;
-    builder.noexec(&policy.noexec)?;
+    if bare {
+        at_their_own_places(&builder.steps, host)?;
+    } else {
+        builder.seal();
+        builder.mask_proc(host)?;
+        builder.hide(&policy.hidden)?;
+        builder.noexec(&policy.noexec)?;
+    }
 
     let default = |op| Step { op, asked: None };
     let own_pids = policy.pid.value != Anchor::Host;
@@ -287,30 +305,40 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
             inside.push(Step { op: Op::CgroupView, asked: step.asked.clone() });
         }
     }
-    inside.push(Step {
-        op: Op::MapIds { inside: ids, outside: caller },
-        asked: policy.as_root.clone().or_else(|| [&policy.uid, &policy.gid].into_iter().flatten().find_map(|s| s.asked.clone())),
+    inside.push(if bare {
+        Step { op: Op::HostRoot, asked: policy.degrade.as_ref().and_then(|degrade| degrade.asked.clone()) }
+    } else {
+        let id = || [&policy.uid, &policy.gid].into_iter().flatten().find_map(|s| s.asked.clone());
+        Step { op: Op::MapIds { inside: ids, outside: caller }, asked: policy.as_root.clone().or_else(id) }
     });
     inside.push(default(Op::NewKeyring));
-    let mut own = vec![Step { op: Op::Hostname { name: policy.hostname.value.clone() }, asked: policy.hostname.asked.clone() }];
+    let mut own = Vec::new();
+    if (namespaces | later) & libc::CLONE_NEWUTS != 0 {
+        own.push(Step { op: Op::Hostname { name: policy.hostname.value.clone() }, asked: policy.hostname.asked.clone() });
+    }
     if policy.net.value != Net::Host {
         own.push(Step { op: Op::LoopbackUp, asked: policy.net.asked.clone() });
     }
     if !lock {
         inside.append(&mut own);
     }
-    inside.append(&mut builder.steps);
+    let landlock = landlock(policy, host, &builder.steps, degraded.as_ref())?;
+    if !bare {
+        inside.append(&mut builder.steps);
+    }
     if policy.pty.is_some() {
         inside.push(Step { op: Op::OpenTerminal, asked: policy.pty.clone() });
     }
-    let landlock = landlock(policy, host, &inside, own_pids, lock)?;
     inside.extend(landlock.clone());
     // In a namespace of its own the command could move what hides and protects.
-    let mut no_more = (policy.nested.is_none()).then(|| default(Op::NoUserNamespaces));
+    let limited = policy.nested.is_none() && !without(|degraded| degraded.unlimited);
+    let mut no_more = limited.then(|| default(Op::NoUserNamespaces));
     if !lock {
         inside.extend(no_more.take());
     }
-    inside.push(default(Op::EnterRoot));
+    if !bare {
+        inside.push(default(Op::EnterRoot));
+    }
     if lock {
         let asked = policy.caps.iter().find(|(number, _)| *number == caps::SYS_ADMIN).map(|(_, asked)| asked.clone());
         inside.push(Step { op: Op::LockMounts { namespaces: later, ids }, asked });
@@ -327,7 +355,11 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     }
     inside.push(default(Op::Disguise));
     inside.push(default(Op::NotDumpable));
-    inside.push(default(Op::BoundCapabilities { keep }));
+    // Without a user namespace of its own only a privileged caller may; the others
+    // have none to lose, and no way to any.
+    if !bare || host.can_bound_capabilities() {
+        inside.push(default(Op::BoundCapabilities { keep }));
+    }
     inside.push(default(Op::NoNewPrivileges));
 
     let mut last = Vec::new();
@@ -350,7 +382,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         last.insert(close, default(Op::Landlock));
     }
     // Last, so that it need allow nothing that only the launch does.
-    last.extend(filter_calls(policy)?);
+    last.extend(filter);
 
     let mut outside: Vec<Step> = Vec::new();
     for entry in &policy.entries {
@@ -377,7 +409,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         init: policy.init.value,
         own_pids,
         pasta: policy.net.value == Net::Pasta,
-        degraded: if landlock_is_degraded(policy, host) { vec!["landlock"] } else { Vec::new() },
+        degraded: degraded.as_ref().map_or(Vec::new(), |degraded| degraded.names.clone()),
         own_session: policy.new_session.is_some() || policy.pty.is_some(),
         pty: policy.pty.is_some(),
         timeout: policy
@@ -388,14 +420,47 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     })
 }
 
-/// The system-call policy; None without.
-fn filter_calls(policy: &Policy) -> Result<Option<Step>, Error> {
+/// Where the host's own files are seen: what is shown elsewhere, or less of what lies
+/// below something writable, cannot be had.
+fn at_their_own_places(steps: &[Step], host: &Host) -> Result<(), Error> {
+    let path = |path: &CString| PathBuf::from(OsStr::from_bytes(path.to_bytes()));
+    for step in steps {
+        let (Op::Bind { source, dest, .. } | Op::Device { source, dest } | Op::Devices { source, dest }) = &step.op else {
+            continue;
+        };
+        let problem = if host.canonical(&path(dest)) != Ok(path(source)) {
+            "to show it elsewhere needs namespaces, which this machine refuses"
+        } else if matches!(&step.op, Op::Bind { access: Access::ReadOnly, .. })
+            && steps.iter().any(|other| {
+                matches!(&other.op, Op::Bind { source: above, access: Access::Writable, .. }
+                    if path(source) != path(above) && path(source).starts_with(path(above)))
+            })
+        {
+            "to protect what lies below a writable directory needs namespaces, which this machine refuses"
+        } else {
+            continue;
+        };
+        let doing = format!("show {} alone by Landlock", shown(path(dest)));
+        let layer = host.lacks.first().map_or(Layer::Kernel, |(_, layer)| *layer);
+        let flag = step.asked.as_ref().map(|asked| asked.text().to_owned());
+        return Err(Error { doing, layer, ..Error::usage(flag, problem, "leave it out here") });
+    }
+    Ok(())
+}
+
+/// The system-call policy, with what it closes for others; None without.
+fn filter_calls(policy: &Policy, closed: &[Change]) -> Result<Option<Step>, Error> {
     if policy.seccomp.value == Seccomp::None {
         return Ok(None);
     }
-    let filter = filter::filter(policy.powers(), &policy.syscalls)?;
+    let filter = if closed.is_empty() {
+        filter::filter(policy.powers(), &policy.syscalls)?
+    } else {
+        filter::filter(policy.powers(), &[&policy.syscalls, closed].concat())?
+    };
     // Of several flags that change it the first by name.
-    let named = policy.syscalls.iter().map(|change| &change.asked).min_by_key(|asked| asked.text());
+    let changes = policy.syscalls.iter().chain(closed);
+    let named = changes.map(|change| &change.asked).min_by_key(|asked| asked.text());
     let opened = || policy.caps.iter().filter(|(number, _)| OPENING.contains(number)).min_by_key(|(number, _)| *number);
     let asked = named.or(policy.nested.as_ref()).or_else(|| opened().map(|(_, asked)| asked)).or(policy.seccomp.asked.as_ref());
     Ok(Some(Step { op: Op::FilterCalls { filter }, asked: asked.cloned() }))
@@ -404,14 +469,8 @@ fn filter_calls(policy: &Policy) -> Result<Option<Step>, Error> {
 /// Capabilities that open a part of the system-call policy.
 const OPENING: [u32; 3] = [caps::SYS_ADMIN, caps::SYS_BOOT, caps::NET_RAW];
 
-/// Is Landlock to be done without, because the kernel has none?
-fn landlock_is_degraded(policy: &Policy, host: &Host) -> bool {
-    let may = policy.degrade.as_ref().is_some_and(|degrade| degrade.value.contains(&Degradable::Landlock));
-    host.landlock_abi == 0 && may
-}
-
-/// Landlock's rules for what `inside` shows; None without.
-fn landlock(policy: &Policy, host: &Host, inside: &[Step], own_pids: bool, lock: bool) -> Result<Option<Step>, Error> {
+/// Landlock's rules for what `shows` shows; None without.
+fn landlock(policy: &Policy, host: &Host, shows: &[Step], degraded: Option<&Degraded>) -> Result<Option<Step>, Error> {
     let ports = || policy.connect.iter().chain(&policy.listen);
     let asked = ports().next().map(|(_, asked)| asked.clone()).or_else(|| policy.landlock.asked.clone());
     let refuse = |problem: &str, remedy: &str| {
@@ -422,22 +481,35 @@ fn landlock(policy: &Policy, host: &Host, inside: &[Step], own_pids: bool, lock:
         return Ok(None);
     }
     let abi = host.landlock_abi;
-    if ports().next().is_some() && abi < 4 {
+    if ports().next().is_some() && abi < HAS_PORTS {
         return refuse("this kernel's Landlock knows no ports", "Linux 6.7 has them; or leave the flag out");
     }
-    if landlock_is_degraded(policy, host) {
-        return Ok(None);
+    if host.landlock_refused {
+        let remedy = "let the container make Landlock's calls (a newer runtime's profile does), or say --degrade landlock";
+        let error = refuse("Landlock's calls are refused to this process", remedy);
+        return error.map_err(|error| Error { layer: Layer::Container, ..error });
     }
     if abi == 0 {
-        let remedy = "boot it with landlock among its lsm= (CONFIG_SECURITY_LANDLOCK, Linux 5.13), or say --degrade landlock";
+        let remedy = "boot it with landlock among its lsm= (CONFIG_SECURITY_LANDLOCK, Linux 5.19), or say --degrade landlock";
         return refuse("this kernel has no Landlock, or it is not switched on", remedy);
     }
+    if abi < HAS_FILES {
+        return refuse("this kernel's Landlock lets no file be renamed", "Linux 5.19 does; or say --degrade landlock");
+    }
     // Who may mount cannot be bound by rules for files.
+    let lock = policy.caps.iter().any(|(number, _)| *number == caps::SYS_ADMIN);
     let mounts = lock || policy.nested.is_some();
+    let own_pids = policy.pid.value != Anchor::Host || degraded.is_some_and(|degraded| degraded.closed_pids);
     let mut descriptors: Vec<i32> = policy.fds.iter().map(|(fd, _)| *fd).chain(0..3).collect();
     descriptors.sort_unstable();
-    let mut ruleset = landlock::ruleset(abi, inside, mounts, own_pids, descriptors);
-    if ports().next().is_some() {
+    let mut ruleset = if degraded.is_some_and(|degraded| degraded.bare) {
+        landlock::ruleset_alone(abi, shows, own_pids, descriptors)
+    } else {
+        landlock::ruleset(abi, shows, mounts, own_pids, descriptors)
+    };
+    if abi >= HAS_PORTS && degraded.is_some_and(|degraded| degraded.closed_net) {
+        ruleset.only_ports(Vec::new(), Vec::new());
+    } else if ports().next().is_some() {
         let sorted = |ports: &[(u16, Asked)]| {
             let mut all: Vec<u16> = ports.iter().map(|(port, _)| *port).collect();
             all.sort_unstable();

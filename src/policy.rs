@@ -155,13 +155,58 @@ pub enum Landlock {
 /// A layer that a user may do without where the machine has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Degradable {
+    /// All namespaces: without those of users and mounts there is none of the others.
+    Namespaces,
+    /// The network namespace.
+    Net,
+    /// The process table.
+    Pid,
+    /// The IPC namespace.
+    Ipc,
+    /// The view of the cgroup tree.
+    Cgroup,
+    /// The name.
+    Hostname,
+    /// The jail's own /proc, which a covered one forbids.
+    Proc,
+    /// The limit that forbids user namespaces inside.
+    UsernsLimit,
+    /// The system-call policy.
+    Seccomp,
     /// Landlock.
     Landlock,
+    /// The root directory, where namespaces are done without.
+    Root,
 }
 
 impl Degradable {
     /// Each, by its name.
-    const ALL: [(&str, Self); 1] = [("landlock", Self::Landlock)];
+    pub const ALL: [(&'static str, Self); 11] = [
+        ("namespaces", Self::Namespaces),
+        ("net", Self::Net),
+        ("pid", Self::Pid),
+        ("ipc", Self::Ipc),
+        ("cgroup", Self::Cgroup),
+        ("hostname", Self::Hostname),
+        ("proc", Self::Proc),
+        ("userns-limit", Self::UsernsLimit),
+        ("seccomp", Self::Seccomp),
+        ("landlock", Self::Landlock),
+        ("root", Self::Root),
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, layer)| *layer == self).map_or("", |(name, _)| name)
+    }
+
+    /// Does `namespaces` name it, too?
+    pub fn is_a_namespace(self) -> bool {
+        match self {
+            Self::Namespaces | Self::Net | Self::Pid | Self::Ipc | Self::Cgroup | Self::Hostname => true,
+            Self::Proc | Self::UsernsLimit | Self::Seccomp | Self::Landlock | Self::Root => false,
+        }
+    }
 }
 
 /// How `--explain` and `--check` print.
@@ -588,8 +633,12 @@ fn degrade(given: &Given) -> Result<Vec<Degradable>, Error> {
     let mut layers = Vec::new();
     for name in given.values[0].to_str().unwrap_or("").split(',') {
         let Some((_, layer)) = Degradable::ALL.iter().find(|(known, _)| *known == name) else {
-            let known = Degradable::ALL.map(|(name, _)| name).join(", ");
-            return Err(bad(given, format!("{} is no layer to go without", shown(name)), format!("name one of: {known}")));
+            let known = Degradable::ALL.map(|(name, _)| name);
+            let remedy = match nearest(name, known) {
+                Some(near) => format!("did you mean {near}?"),
+                None => format!("name one of: {}", known.join(", ")),
+            };
+            return Err(bad(given, format!("{} is no layer to go without", shown(name)), remedy));
         };
         if layers.contains(layer) {
             return Err(bad(given, format!("{name} is named twice"), "name it once"));
@@ -704,11 +753,7 @@ fn contradictions(policy: &Policy) -> Result<(), Error> {
             return refuse(asked, "given twice", "give it once");
         }
     }
-    if let (Some(Setting { value, asked: Some(asked) }), Landlock::None) = (&policy.degrade, policy.landlock.value) {
-        if value.contains(&Degradable::Landlock) {
-            return refuse(asked, "has no effect: --landlock none leaves it out", "leave out one of the two");
-        }
-    }
+    degraded_without_effect(policy)?;
     for (index, (limit, asked)) in policy.rlimits.iter().enumerate() {
         if policy.rlimits[..index].iter().any(|(other, _)| other.resource == limit.resource) {
             return refuse(asked, "the limit is named twice", "name it once");
@@ -750,6 +795,32 @@ fn contradictions(policy: &Policy) -> Result<(), Error> {
         if policy.env[..index].iter().any(|(other, _)| named(other) == named(env)) {
             return refuse(asked, "the variable is named twice", "name it once");
         }
+    }
+    Ok(())
+}
+
+/// Layers to do without that are not asked for.
+fn degraded_without_effect(policy: &Policy) -> Result<(), Error> {
+    let Some(Setting { value, asked: Some(asked) }) = &policy.degrade else { return Ok(()) };
+    let shared = |anchor: &Setting<Anchor>| anchor.value == Anchor::Host;
+    for (layer, idle, flag) in [
+        (Degradable::Net, policy.net.value == Net::Host, "--net host"),
+        (Degradable::Pid, shared(&policy.pid), "--pid host"),
+        (Degradable::Ipc, shared(&policy.ipc), "--ipc host"),
+        (Degradable::Cgroup, shared(&policy.cgroup), "--cgroup host"),
+        (Degradable::Proc, policy.proc.value != Anchor::Private, "--proc"),
+        (Degradable::UsernsLimit, policy.nested.is_some(), "--nested"),
+        (Degradable::Seccomp, policy.seccomp.value == Seccomp::None, "--seccomp none"),
+        (Degradable::Landlock, policy.landlock.value == Landlock::None, "--landlock none"),
+    ] {
+        if value.contains(&layer) && idle {
+            let problem = format!("{} has no effect: {flag} leaves it out", layer.name());
+            return Err(Error::usage(asked.text().to_owned(), problem, "leave out one of the two"));
+        }
+    }
+    if value.contains(&Degradable::Root) && !value.contains(&Degradable::Namespaces) {
+        let remedy = "name namespaces, too, or leave it out";
+        return Err(Error::usage(asked.text().to_owned(), "root has no effect without namespaces", remedy));
     }
     Ok(())
 }
@@ -840,7 +911,8 @@ mod tests {
             ("--net host --connect 80 --connect 80 x", "given twice"),
             ("--net host --listen 0 x", "is not a TCP port"),
             ("--net host --connect 80 --landlock none x", "contradicts --landlock none"),
-            ("--degrade landlok x", "name one of: landlock"),
+            ("--degrade landlok x", "did you mean landlock?"),
+            ("--degrade x y", "name one of: namespaces, net"),
             ("--degrade landlock --landlock none x", "has no effect"),
             ("--check --net host", "--net host: has no effect with --check"),
             ("--check x", "x would not be run"),

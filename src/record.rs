@@ -120,7 +120,7 @@ fn layers(plan: &Plan) -> Vec<&'static str> {
     let filtered = plan.last.iter().any(|step| matches!(step.op, Op::FilterCalls { .. }));
     let capabilities = plan.last.iter().any(|step| matches!(step.op, Op::Capabilities { .. }));
     [
-        ("namespaces", true),
+        ("namespaces", plan.namespaces != 0),
         ("mounts", done(&Op::EnterRoot)),
         ("capabilities", capabilities),
         ("no_new_privs", done(&Op::NoNewPrivileges)),

@@ -174,9 +174,12 @@ fn leaf(arch: Arch, number: u32, treatment: Treatment) -> Result<BpfProgram, Bac
             let harmless = low(0, Is::MaskedEq(!PERSONALITIES & LOW), 0)?;
             part(vec![vec![harmless], vec![low(0, Is::Eq, LOW)?]], allow, eperm)
         }
-        Limit::Socket | Limit::RawSocket => {
-            let mut kinds =
-                vec![vec![low(0, Is::Eq, AF_UNIX)?], vec![low(0, Is::Eq, AF_NETLINK)?, low(2, Is::Eq, NETLINK_ROUTE)?]];
+        Limit::Unix | Limit::Socketpair => part(vec![vec![low(0, Is::Eq, AF_UNIX)?]], allow, no_family),
+        Limit::Socket | Limit::RawSocket | Limit::Internet => {
+            let mut kinds = vec![vec![low(0, Is::Eq, AF_NETLINK)?, low(2, Is::Eq, NETLINK_ROUTE)?]];
+            if limit != Limit::Internet {
+                kinds.push(vec![low(0, Is::Eq, AF_UNIX)?]);
+            }
             for (kind, protocols) in [(SOCK_STREAM, &STREAM_PROTOCOLS[..]), (SOCK_DGRAM, &DGRAM_PROTOCOLS[..])] {
                 for protocol in protocols {
                     kinds.push(vec![inet()?, low(1, Is::MaskedEq(SOCK_TYPE), kind)?, low(2, Is::Eq, *protocol)?]);
@@ -190,7 +193,6 @@ fn leaf(arch: Arch, number: u32, treatment: Treatment) -> Result<BpfProgram, Bac
             // Refused as by a kernel that misses the capability: ping(8) knows that.
             Ok(then(part(vec![raw], eperm, GO_ON)?, part(kinds, allow, no_family)?))
         }
-        Limit::Socketpair => part(vec![vec![low(0, Is::Eq, AF_UNIX)?]], allow, no_family),
         // The low half alone counts (CVE-2019-10063 came of comparing 64 bits).
         Limit::Ioctl => {
             let refused = [TIOCSTI, TIOCLINUX, TIOCSETD].map(|request| low(1, Is::Eq, request).map(|is| vec![is]));

@@ -213,6 +213,16 @@ pub(crate) fn new_session_keyring() -> Result<()> {
     Ok(())
 }
 
+/// Is every call that names a key refused to this process, before its arguments are
+/// looked at?
+pub(crate) fn keys_are_refused() -> bool {
+    [libc::SYS_add_key, libc::SYS_request_key].into_iter().all(|call| {
+        // SAFETY: the kernel does not read from null pointers: EFAULT.
+        let done = unsafe { libc::syscall(call, ptr::null::<c_char>(), ptr::null::<c_char>(), ptr::null::<c_char>(), 0, 0) };
+        matches!(check(done), Err(Errno::PERM | Errno::NOSYS))
+    })
+}
+
 /// Brings the interface `lo` up; the kernel then gives it its addresses.
 pub(crate) fn loopback_up() -> Result<()> {
     // SAFETY: no memory is passed.
@@ -559,12 +569,12 @@ impl Flag {
     }
 }
 
-/// The version of Landlock's interface that this kernel has; 0 for none.
-pub(crate) fn landlock_abi() -> u32 {
+/// The version of Landlock's interface that this kernel has.
+pub(crate) fn landlock_abi() -> Result<u32> {
     const VERSION: c_long = 1;
     // SAFETY: with this flag the kernel takes a null pointer and a size of 0.
-    let abi = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, ptr::null::<u8>(), 0, VERSION) };
-    u32::try_from(abi).unwrap_or(0)
+    let abi = check(unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, ptr::null::<u8>(), 0, VERSION) })?;
+    Ok(u32::try_from(abi).unwrap_or(0))
 }
 
 /// A Landlock ruleset without rules. The arguments: what needs rules of files and

@@ -42,6 +42,10 @@ pub enum Limit {
     Socket,
     /// The same, and raw ones of IPv4 and IPv6.
     RawSocket,
+    /// The same without Unix sockets, which lead to what files of the host's offer.
+    Internet,
+    /// Unix sockets alone.
+    Unix,
     /// Those of socketpair(2).
     Socketpair,
     /// ioctl(2) but what commands a terminal.

@@ -1,15 +1,12 @@
 //! When the kernel refuses, the message names the layer and the remedy, and the
 //! status is 125. Each refusal is a real one.
 
+#[path = "support/filter.rs"]
+mod filter;
 mod support;
+use filter::{CONTAINER, Filter};
 use std::path::Path;
 use support::*;
-
-fn plain(words: &[&str]) -> Outcome {
-    let mut command = command(Path::new(words[0]), Path::new("/"), false);
-    command.args(&words[1..]);
-    outcome(command)
-}
 
 #[test]
 fn a_limit_of_namespaces_is_named() {
@@ -45,37 +42,41 @@ fn a_chroot_is_named() {
     outcome(shell).refused(&["Operation not permitted", "a chrooted process may make no user namespace"]);
 }
 
-/// Runs a program under a filter that a container runtime would install: EPERM
-/// for clone and unshare with namespace flags.
-const FILTERED: &str = r#"
-import ctypes, struct, os, sys
-libc = ctypes.CDLL(None, use_errno=True)
-def bpf(code, jt, jf, k): return struct.pack('HBBI', code, jt, jf, k)
-NR_CLONE, NR_UNSHARE = {'x86_64': (56, 272), 'aarch64': (220, 97)}[os.uname().machine]
-program = [
-    bpf(0x20, 0, 0, 0),                  # the call's number
-    bpf(0x15, 1, 0, NR_CLONE),
-    bpf(0x15, 0, 2, NR_UNSHARE),
-    bpf(0x20, 0, 0, 16),                 # its first argument: the flags
-    bpf(0x45, 1, 0, 0x7e020000),         # any CLONE_NEW* bit
-    bpf(0x06, 0, 0, 0x7fff0000),         # allow
-    bpf(0x06, 0, 0, 0x00050001),         # EPERM
-]
-code = ctypes.create_string_buffer(b''.join(program))
-fprog = struct.pack('HxxxxxxP', len(program), ctypes.addressof(code))
-libc.prctl(38, 1, 0, 0, 0)
-assert libc.prctl(22, 2, ctypes.c_char_p(fprog), 0, 0) == 0, os.strerror(ctypes.get_errno())
-os.execv(sys.argv[1], sys.argv[1:])
-"#;
-
 #[test]
 fn a_containers_filter_is_named() {
-    plain(&["python3", "-c", FILTERED, jail().to_str().unwrap(), "--", "true"]).refused(&[
+    let mut command = CONTAINER.around(jail(), Path::new("/"));
+    command.args(["--", "true"]);
+    outcome(command).refused(&[
         "make the namespaces",
         "Operation not permitted",
         "the container around this process",
         "seccomp filter",
+        "--degrade namespaces",
     ]);
+    // One that lets namespaces through, and neither mounts nor keys.
+    for (refused, parts) in [
+        (&["mount", "move_mount", "fsopen", "fsmount", "open_tree"][..], ["start from an empty root", "--degrade namespaces"]),
+        (&["pivot_root"], ["make it /", "--degrade namespaces"]),
+        (&["landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"], ["Landlock", "--degrade landlock"]),
+        (&["sethostname"], ["hostname jail", "--degrade hostname"]),
+    ] {
+        let mut command = Filter { refused, ..Filter::default() }.around(jail(), Path::new("/"));
+        command.args(["--", "true"]);
+        let out = outcome(command);
+        out.refused(&parts);
+        out.refused(&["the container around this process"]);
+    }
+    let mut command = Filter { filters: true, ..Filter::default() }.around(jail(), Path::new("/"));
+    command.args(["--", "true"]);
+    outcome(command).refused(&["system calls by the default policy", "the container around this process", "--degrade seccomp"]);
+    // Keys that are refused to the launcher are refused to the command, too.
+    for (refused, works) in [(&["keyctl", "add_key", "request_key"][..], true), (&["keyctl"], false)] {
+        let mut command = Filter { refused, ..Filter::default() }.around(jail(), Path::new("/"));
+        command.args(["--seccomp", "none", "--", "true"]);
+        let out = outcome(command);
+        assert_eq!(out.status == 0, works, "{out:?}");
+        assert!(works || out.err.contains("new session keyring") && out.err.contains("the container around"), "{out:?}");
+    }
 }
 
 #[test]
@@ -168,8 +169,12 @@ fn the_check_says_what_a_launch_would() {
     let masked = format!("mount -t tmpfs x /proc/irq && exec unshare -Um --map-current-user {program} --check");
     let out = check(&["unshare", "-Urm"], &masked);
     assert!(line(&out, "private /proc").contains(" NO ") && out.out.contains("--proc none") && out.status == 125, "{out:?}");
-    let out = plain(&["python3", "-c", FILTERED, program, "--check"]);
+    let mut filtered = CONTAINER.around(jail(), Path::new("/"));
+    filtered.arg("--check");
+    let out = outcome(filtered);
     assert!(line(&out, "user namespace").contains("the container around this process") && out.status == 125, "{out:?}");
+    assert!(line(&out, "seccomp").ends_with(" yes") && line(&out, "Landlock").contains(" yes "), "{out:?}");
+    assert!(line(&out, "a jail without these").ends_with(" yes  --degrade namespaces"), "{out:?}");
     let json = run(&["--check=json"]);
     let read =
         "import json, sys; d = json.loads(sys.argv[1]); print(d['starts'], all(l['works'] for l in d['layers'] if l['needed']))";
