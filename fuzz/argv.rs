@@ -9,6 +9,8 @@
 mod args;
 #[path = "../src/caps.rs"]
 mod caps;
+#[path = "../src/denied.rs"]
+mod denied;
 #[path = "../src/error.rs"]
 mod error;
 #[path = "../src/explain.rs"]

@@ -7,6 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
 
 use crate::caps;
+use crate::denied::Trace;
 use crate::error::{Asked, Error, Layer};
 use crate::filter::{self, Filter};
 use crate::host::{CALLERS, CgroupDir, Host, Opened};
@@ -16,6 +17,7 @@ use crate::policy::{
     Access, Anchor, Degradable, ENV_PASSED, Env, Init, Landlock, Net, Policy, Seccomp, Setting, What, glob_matches,
 };
 use crate::rlimits::Limit;
+use crate::seccomp::{self, Program};
 use crate::text::shown;
 use crate::wanted::{c_string, files_error, wanted};
 
@@ -213,6 +215,8 @@ pub struct Plan {
     pub own_session: bool,
     /// Has the jail a terminal of its own?
     pub pty: bool,
+    /// By what the launcher answers, and tells of, what the policy refuses.
+    pub trace: Option<Trace>,
     /// When it is ended, if it has not ended by then.
     pub timeout: Option<TimeLimit>,
     /// The command.
@@ -350,7 +354,8 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         last.insert(close, default(Op::Landlock));
     }
     // Last, so that it need allow nothing that only the launch does.
-    last.extend(filter_calls(policy)?);
+    let (filter, trace) = filter_calls(policy)?.unzip();
+    last.extend(filter);
 
     let mut outside: Vec<Step> = Vec::new();
     for entry in &policy.entries {
@@ -380,6 +385,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         degraded: if landlock_is_degraded(policy, host) { vec!["landlock"] } else { Vec::new() },
         own_session: policy.new_session.is_some() || policy.pty.is_some(),
         pty: policy.pty.is_some(),
+        trace: trace.flatten(),
         timeout: policy
             .timeout
             .as_ref()
@@ -388,17 +394,24 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     })
 }
 
-/// The system-call policy; None without.
-fn filter_calls(policy: &Policy) -> Result<Option<Step>, Error> {
+/// The system-call policy, and how what it refuses is told; None without.
+fn filter_calls(policy: &Policy) -> Result<Option<(Step, Option<Trace>)>, Error> {
     if policy.seccomp.value == Seccomp::None {
         return Ok(None);
     }
-    let filter = filter::filter(policy.powers(), &policy.syscalls)?;
+    let mut filter = filter::filter(policy.powers(), &policy.syscalls)?;
+    let trace = policy.trace_denied.as_ref().map(|_| {
+        filter.told = true;
+        let asking = Program::Owned(seccomp::asking(&filter.program));
+        let program = std::mem::replace(&mut filter.program, asking);
+        Trace { program, powers: policy.powers(), changes: policy.syscalls.clone() }
+    });
     // Of several flags that change it the first by name.
     let named = policy.syscalls.iter().map(|change| &change.asked).min_by_key(|asked| asked.text());
     let opened = || policy.caps.iter().filter(|(number, _)| OPENING.contains(number)).min_by_key(|(number, _)| *number);
-    let asked = named.or(policy.nested.as_ref()).or_else(|| opened().map(|(_, asked)| asked)).or(policy.seccomp.asked.as_ref());
-    Ok(Some(Step { op: Op::FilterCalls { filter }, asked: asked.cloned() }))
+    let changed = named.or(policy.nested.as_ref()).or_else(|| opened().map(|(_, asked)| asked)).or(policy.seccomp.asked.as_ref());
+    let asked = policy.trace_denied.as_ref().or(changed);
+    Ok(Some((Step { op: Op::FilterCalls { filter }, asked: asked.cloned() }, trace)))
 }
 
 /// Capabilities that open a part of the system-call policy.

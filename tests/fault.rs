@@ -828,6 +828,16 @@ fn killed_at_any_call_nothing_is_left_with_a_terminal_and_a_time_limit() {
 }
 
 #[test]
+fn killed_at_any_call_nothing_is_left_when_refusals_are_told() {
+    killed("--trace-denied");
+}
+
+#[test]
+fn any_call_refused_is_told_or_weakens_nothing_when_refusals_are_told() {
+    refused("--trace-denied");
+}
+
+#[test]
 fn any_call_refused_is_told_or_weakens_nothing_with_a_terminal_and_a_time_limit() {
     refused("--pty --timeout 1m --rlimit core=0");
 }
