@@ -218,7 +218,9 @@ impl Lines {
 
     /// Puts out a part, when poll has said that there is room.
     fn put_out(&mut self) {
+        // Whole lines, as far as they fit: the command writes there, too.
         let part = &self.bytes[..self.bytes.len().min(AT_ONCE)];
+        let part = &part[..part.iter().rposition(|byte| *byte == b'\n').map_or(part.len(), |end| end + 1)];
         let done = match &self.to {
             None => Ok(self.bytes.len()),
             Some(To::Terminal(fd)) => write(fd, part),

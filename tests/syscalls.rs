@@ -308,6 +308,8 @@ fn what_programs_do_all_day_is_as_outside() {
     let outside = outcome(plain);
     assert_eq!(inside.good(), outside.good(), "{inside:#?}");
     assert_eq!(inside.out.lines().count(), 26);
+    let traced = run_in(&s.0, &["--ro", ".", "--trace-denied", "--", "python3", "daily.py"]);
+    assert_eq!(traced.good(), outside.good(), "{traced:#?}");
 }
 
 #[test]

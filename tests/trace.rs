@@ -45,6 +45,12 @@ int main(int argc, char **argv) {
         if (!strcmp(word, "name")) prctl(PR_SET_NAME, argv[++i]);
         if (!strcmp(word, "evil")) prctl(PR_SET_NAME, "a\n\x1b[2J\xff:x");
         if (!strcmp(word, "thread")) { pthread_t t; pthread_create(&t, 0, named, 0); pthread_join(t, 0); }
+        if (!strcmp(word, "listen")) {
+            // A filter of its own that allows all, with a listener.
+            struct { unsigned short code; unsigned char jt, jf; unsigned k; } allow = {6, 0, 0, 0x7fff0000};
+            struct { unsigned short length; void *filter; } program = {1, &allow};
+            said(word, syscall(SYS_seccomp, 1, 8, &program));
+        }
 #ifdef __x86_64__
         if (!strcmp(word, "i386")) {
             int done;
@@ -339,6 +345,9 @@ fn of_nested_jails_one_traces() {
         "refused by the kernel; it has one listener",
         "of nested jails one can have --trace-denied",
     ]);
+    // And a command with a listener of its own has it where no other is.
+    let listens = |flags: &str| sh_in(&caller.0.0, &format!("--ro . {flags}"), "./caller listen").out;
+    assert_eq!((listens(""), listens("--trace-denied")), ("listen 0\n".into(), "listen 16\n".into()));
     // Each tells what it alone refuses: where another does, too, the kernel asks nobody.
     for (outer, inner, expected) in [
         ("", "--trace-denied", 0),
