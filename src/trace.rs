@@ -269,3 +269,43 @@ impl AsFd for To {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::IntoRawFd;
+
+    #[test]
+    fn a_pipe_that_others_have_filled_is_not_waited_for() {
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        let writer = sys::inherited(writer.into_raw_fd()).unwrap();
+        let page = [b'x'; AT_ONCE];
+        let nowait = || pwritev2(writer, &[IoSlice::new(&page)], u64::MAX, ReadWriteFlags::NOWAIT);
+        while nowait().is_ok() {}
+        if nowait() == Err(Errno::OPNOTSUPP) {
+            return; // Linux 6.3, where it may be.
+        }
+        let mut lines = Lines { to: Some(To::Shared(writer)), bytes: Vec::new() };
+        lines.add("one", false);
+        lines.put_out();
+        assert_eq!(lines.bytes, b"jail: one\n");
+        // With room for it, whole lines.
+        read(&reader, &mut [0; AT_ONCE]).unwrap();
+        lines.add(&"y".repeat(AT_ONCE - 15), false);
+        lines.put_out();
+        assert_eq!(lines.bytes.len(), AT_ONCE - 15 + "jail: \n".len());
+        drop(reader);
+        lines.put_out_all();
+        assert!(lines.to.is_none() && lines.bytes.is_empty(), "its reader is gone");
+    }
+
+    #[test]
+    fn processes_have_names_and_threads_have_those_of_their_processes() {
+        let own = std::fs::read_to_string("/proc/self/comm").unwrap();
+        let (process, name) = who(std::process::id());
+        assert_eq!((process, name.as_str()), (std::process::id(), own.trim_end()));
+        let thread = rustix::thread::gettid().as_raw_pid();
+        assert_eq!(who(thread.unsigned_abs()), (process, name));
+        assert_eq!(who(u32::MAX), (u32::MAX, "a program".into()));
+    }
+}

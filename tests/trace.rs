@@ -333,6 +333,34 @@ fn on_a_terminal_that_is_raw_its_lines_are_lines() {
 }
 
 #[test]
+fn a_terminal_that_stands_still_holds_nothing_up() {
+    let caller = Caller::new();
+    let mut person = Person::at_a_shell(&caller.0.0);
+    let jail = format!("{} --ro . --timeout 0.5 --trace-denied -- ./caller forever", jail().display());
+    person.types(&format!("(sleep 0.5; {jail}; echo $? > status) & sleep 0\n"));
+    person.waits(200);
+    person.types("\x13");
+    let start = Instant::now();
+    let status = caller.0.0.join("status");
+    while std::fs::read_to_string(&status).unwrap_or_default() != "124\n" {
+        assert!(start.elapsed() < Duration::from_secs(10));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    person.types("\x11");
+    person.types("echo alive and $((6 * 7))\n");
+    person.sees("alive and 42");
+}
+
+#[test]
+fn a_launcher_that_stands_still_answers_later() {
+    let caller = Caller::new();
+    let line =
+        "$JAIL --ro . --trace-denied -- ./caller times 30000 & p=$!; sleep 0.2; kill -STOP $p; sleep 0.3; kill -CONT $p; wait $p";
+    let run = outcome(script(&caller.0.0, line));
+    assert_eq!((run.good(), told(&run).len()), ("30000", 2), "{run:#?}");
+}
+
+#[test]
 fn of_nested_jails_one_traces() {
     let caller = Caller::new();
     let inner = format!("--ro {}", jail().display());
