@@ -21,16 +21,16 @@ pub(crate) struct Listener(OwnedFd);
 /// The end that the command's process holds until exec closes it.
 pub(crate) struct Greeter(OwnedFd);
 
-/// What is passed out.
+/// What is handed over.
 #[derive(Clone, Copy)]
-pub(crate) enum Passed {
+pub(crate) enum Handed {
     /// The master of the jail's own terminal.
     Terminal,
     /// The listener of the system-call filter.
     Refusals,
 }
 
-impl Passed {
+impl Handed {
     const fn mark(self) -> u8 {
         match self {
             Self::Terminal => b't',
@@ -65,8 +65,8 @@ impl Greeter {
         sendmsg(&self.0, &[IoSlice::new(b"c")], &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL).map(drop)
     }
 
-    /// Passes a descriptor out.
-    pub(crate) fn hand_over(&self, what: Passed, file: &OwnedFd) -> Result<(), Errno> {
+    /// Hands a descriptor over.
+    pub(crate) fn hand_over(&self, what: Handed, file: &OwnedFd) -> Result<(), Errno> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         let files = [file.as_fd()];

@@ -121,6 +121,8 @@ impl Supervisor<'_> {
             children.end_all(&spared);
         }
         let drained = ended.and_then(|status| self.drain().map(|()| status));
+        // What the launcher says is said on the caller's terminal as it was.
+        self.relay = None;
         if let Some(tracer) = self.tracer.take() {
             tracer.conclude();
         }

@@ -172,6 +172,8 @@ fn status(thread: u32, bytes: &mut [u8; 512]) -> (Option<&[u8]>, Option<u32>) {
 struct Lines {
     /// None once it takes nothing more.
     to: Option<To>,
+    /// Is it a terminal?
+    terminal: bool,
     /// Of `MOST` lines at most, and the sums.
     bytes: Vec<u8>,
 }
@@ -202,12 +204,13 @@ impl Lines {
                 Ok(_) | Err(_) => To::File(stderr),
             }
         };
-        Self { to: sys::inherited(2).map(open), bytes: Vec::new() }
+        let stderr = sys::inherited(2);
+        Self { to: stderr.map(open), terminal: stderr.is_some_and(isatty), bytes: Vec::new() }
     }
 
     fn add(&mut self, line: &str, raw: bool) {
         if self.to.is_some() {
-            let (start, end) = if raw { ("\r\n", "\r\n") } else { ("", "\n") };
+            let (start, end) = if raw && self.terminal { ("\r\n", "\r\n") } else { ("", "\n") };
             self.bytes.extend_from_slice(format!("{start}jail: {line}{end}").as_bytes());
         }
     }
@@ -285,7 +288,7 @@ mod tests {
         if nowait() == Err(Errno::OPNOTSUPP) {
             return; // Linux 6.3, where it may be.
         }
-        let mut lines = Lines { to: Some(To::Shared(writer)), bytes: Vec::new() };
+        let mut lines = Lines { to: Some(To::Shared(writer)), terminal: false, bytes: Vec::new() };
         lines.add("one", false);
         lines.put_out();
         assert_eq!(lines.bytes, b"jail: one\n");

@@ -255,6 +255,10 @@ fn it_goes_with_every_kind_of_process_1() {
     let run = caller.traced("--pid host", "./caller keyctl >/dev/null & echo $!; wait");
     assert!(run.err.contains(&format!("(pid {})", run.good())), "{run:#?}");
     // And nothing else is different.
+    let recorded = outcome(script(&caller.0.0, "$JAIL --trace-denied --status-fd 3 -- true 3>&1"));
+    for part in ["\"event\":\"start\",\"pid\":", "\"seccomp\"]", "\"status\":0"] {
+        assert!(recorded.good().contains(part), "{recorded:#?}");
+    }
     assert_eq!(caller.traced("", "exit 42").status, 42);
     assert_eq!(caller.traced("", "kill -KILL $$").status, 137);
     assert_eq!(run_in(&caller.0.0, &["--trace-denied", "--", "/nowhere"]).status, 127);
@@ -387,6 +391,20 @@ fn of_nested_jails_one_traces() {
         assert_eq!(run.good(), "keyctl 1", "{outer} {inner}");
         let keyctl = told(&run).iter().filter(|line| line.contains("caller") && line.contains("keyctl")).count();
         assert_eq!(keyctl, expected, "{outer} {inner}: {run:#?}");
+    }
+}
+
+#[test]
+fn it_costs_nothing_where_it_is_not_asked_for() {
+    let s = Scratch::new();
+    let calls = |flags: &str| {
+        outcome(script(&s.0, &format!("strace -f -o log $JAIL {flags} -- true"))).good();
+        std::fs::read_to_string(s.0.join("log")).unwrap()
+    };
+    let traced = calls("--trace-denied");
+    let plain = calls("");
+    for call in [" seccomp(", " socketpair(", " sendmsg("] {
+        assert!(traced.contains(call) && !plain.contains(call), "{call}");
     }
 }
 
