@@ -356,6 +356,20 @@ fn a_terminal_that_stands_still_holds_nothing_up() {
 }
 
 #[test]
+fn a_launcher_with_nothing_to_tell_sleeps() {
+    let caller = Caller::new();
+    let line = "$JAIL --ro . --trace-denied -- sh -c './caller keyctl; sleep 1' & p=$!; sleep 0.4; cat /proc/$p/stat; sleep 0.4; cat /proc/$p/stat; wait";
+    let run = outcome(script(&caller.0.0, line));
+    let ticks: Vec<u32> = run
+        .good()
+        .lines()
+        .filter_map(|line| line.rsplit_once(") "))
+        .map(|(_, fields)| fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u32>().unwrap()).sum())
+        .collect();
+    assert!(matches!(ticks[..], [before, after] if after - before < 5), "{ticks:?}: {run:#?}");
+}
+
+#[test]
 fn a_launcher_that_stands_still_answers_later() {
     let caller = Caller::new();
     let line =
