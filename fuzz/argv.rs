@@ -11,6 +11,8 @@ mod args;
 mod caps;
 #[path = "../src/degrade.rs"]
 mod degrade;
+#[path = "../src/denied.rs"]
+mod denied;
 #[path = "../src/error.rs"]
 mod error;
 #[path = "../src/explain.rs"]

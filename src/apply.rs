@@ -24,7 +24,7 @@ use rustix::thread::{
 
 use crate::caps;
 use crate::cgroup::Cgroup;
-use crate::greeting::Greeter;
+use crate::greeting::{Greeter, Handed};
 use crate::landlock::{self, Ruleset};
 use crate::orphans::Children;
 use crate::plan::{Ids, Op, Place};
@@ -243,7 +243,7 @@ impl<'a> State<'a> {
                 };
                 let (master, slave) = pty::open(mount.as_fd())?;
                 self.terminal = Some(slave);
-                self.greeter.as_ref().ok_or(Errno::BADF)?.hand_over(&master)
+                self.greeter.as_ref().ok_or(Errno::BADF)?.hand_over(Handed::Terminal, &master)
             }
             Op::TakeTerminal => pty::take(&self.terminal.take().ok_or(Errno::BADF)?),
             Op::Seal { .. } if cfg!(open_mounts) => Ok(()),
@@ -321,6 +321,13 @@ impl<'a> State<'a> {
                 Ok(())
             }
             Op::Landlock => sys::landlock_restrict(self.ruleset.take().ok_or(Errno::BADF)?.as_fd()),
+            Op::FilterCalls { filter } if filter.told => {
+                let refusals = sys::filter_told(&filter.program)?;
+                self.greeter.as_ref().ok_or(Errno::BADF)?.hand_over(Handed::Refusals, &refusals)?;
+                // Exec closes it. The policy may refuse close(2).
+                core::mem::forget(refusals);
+                Ok(())
+            }
             Op::FilterCalls { filter } => sys::filter(&filter.program),
         }
     }

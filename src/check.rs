@@ -221,6 +221,7 @@ fn bare(namespaces: i32, ops: Vec<Op>) -> Plan {
         own_pids: true,
         pasta: false,
         pty: false,
+        trace: None,
         degraded: Vec::new(),
         own_session: false,
         timeout: None,

@@ -123,6 +123,9 @@ impl Without<'_> {
 
     fn seccomp(&mut self) -> Result<(), Error> {
         if self.goes_without(Degradable::Seccomp) {
+            if let Some(asked) = &self.out.policy.trace_denied {
+                return Err(self.refuse(Some(asked), Degradable::Seccomp, "the filter is what would tell", None));
+            }
             if let Some(change) = self.out.policy.syscalls.first() {
                 return Err(self.refuse(Some(&change.asked), Degradable::Seccomp, "the filter is what would do it", None));
             }

@@ -290,6 +290,10 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
                 _ => "start it where one is delegated: systemd-run --user --scope -p Delegate=yes jail ...".into(),
             },
         ),
+        Op::FilterCalls { filter } if filter.told && errno == Errno::BUSY => (
+            Layer::Kernel,
+            "it has one listener for a process's refused calls, and around this process there is one already: of nested jails one can have --trace-denied".into(),
+        ),
         Op::FilterCalls { .. } if matches!(errno, Errno::INVAL | Errno::NOSYS) => (
             Layer::Kernel,
             "it is built without system-call filters (CONFIG_SECCOMP_FILTER)".into(),

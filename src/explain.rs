@@ -105,7 +105,7 @@ impl fmt::Display for Op {
                         write!(f, "; {what}, too: {}", calls.join(" "))?;
                     }
                 }
-                Ok(())
+                f.write_str(if filter.told { "; each refusal is told" } else { "" })
             }
             Self::CloseDescriptors { keep } => {
                 f.write_str("descriptors: 0 1 2")?;

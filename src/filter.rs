@@ -10,10 +10,13 @@ use crate::text::{nearest, shown};
 include!(concat!(env!("OUT_DIR"), "/filter.rs"));
 
 /// The machine that this program is for.
-const HERE: Arch = if cfg!(target_arch = "x86_64") { Arch::X86_64 } else { Arch::Aarch64 };
+pub const HERE: Arch = if cfg!(target_arch = "x86_64") { Arch::X86_64 } else { Arch::Aarch64 };
 
 /// What the launch itself does once the filter is on.
 const NEEDED: [&str; 5] = ["execve", "exit_group", "rt_sigaction", "rt_sigprocmask", "write"];
+
+/// And what it does to have refusals told.
+const NEEDED_TO_TELL: &str = "sendmsg";
 
 /// What a flag names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,19 +103,24 @@ pub fn denied(text: &str) -> Result<(Subject, Treatment), Refusal> {
     Ok((subject(text)?, Treatment::Refuse(number)))
 }
 
-/// What becomes of a call: what names it by itself counts before its groups.
+/// What becomes of a call.
 fn treatment<'a>(call: &Call, powers: Powers, changes: impl Iterator<Item = &'a Change> + Clone) -> Treatment {
+    deciding(call, changes).map_or_else(|| seccomp::treatment(call, powers), |change| change.to)
+}
+
+/// Which change decides about a call: what names it by itself counts before its groups.
+pub fn deciding<'a>(call: &Call, changes: impl Iterator<Item = &'a Change> + Clone) -> Option<&'a Change> {
     let mut by_name = changes.clone().filter(|change| change.subject == Subject::Call(call.name));
     let mut by_group = changes.filter(|change| change.subject.holds(call));
-    by_name.next().or_else(|| by_group.next()).map_or_else(|| seccomp::treatment(call, powers), |change| change.to)
+    by_name.next().or_else(|| by_group.next())
 }
 
 /// Finds changes that contradict each other, do nothing, or would keep the command
-/// from being started.
+/// from being started; `told`: with its refusals told.
 ///
 /// # Errors
 /// The first.
-pub fn check(powers: Powers, changes: &[Change]) -> Result<(), Error> {
+pub fn check(powers: Powers, changes: &[Change], told: bool) -> Result<(), Error> {
     let refuse =
         |change: &Change, problem: String, remedy: &str| Err(Error::usage(change.asked.text().to_owned(), problem, remedy));
     let here = || CALLS.iter().filter(|call| call.number(HERE).is_some());
@@ -144,8 +152,13 @@ pub fn check(powers: Powers, changes: &[Change]) -> Result<(), Error> {
             return refuse(change, problem.into(), "leave it out");
         }
         let kept = |name: &&&str| find(name).is_some_and(|call| treatment(call, powers, changes.iter()) != Treatment::Allow);
-        if let Some(name) = NEEDED.iter().filter(kept).find(|name| find(name).is_some_and(|call| change.subject.holds(call))) {
-            let problem = format!("refuses {name}, which jail needs to start the command under the filter");
+        let needed = NEEDED.iter().chain(told.then_some(&NEEDED_TO_TELL));
+        if let Some(name) = needed.filter(kept).find(|name| find(name).is_some_and(|call| change.subject.holds(call))) {
+            let problem = if *name == NEEDED_TO_TELL {
+                format!("refuses {name}, which --trace-denied needs")
+            } else {
+                format!("refuses {name}, which jail needs to start the command under the filter")
+            };
             let remedy = match change.subject {
                 Subject::Call(_) => "leave it out".to_owned(),
                 Subject::Group(_) => format!("add --allow-syscall {name}"),
@@ -170,11 +183,13 @@ pub struct Filter {
     pub allowed: Vec<&'static str>,
     /// What is refused, or refused otherwise.
     pub refused: Vec<&'static str>,
+    /// Does it ask the launcher what to answer, which tells of it?
+    pub told: bool,
 }
 
 /// The default policy.
 pub fn default() -> Filter {
-    Filter { program: Program::Borrowed(&DEFAULT), allowed: Vec::new(), refused: Vec::new() }
+    Filter { program: Program::Borrowed(&DEFAULT), allowed: Vec::new(), refused: Vec::new(), told: false }
 }
 
 /// Compiles it, unless nothing is changed.
@@ -199,6 +214,11 @@ pub fn filter(powers: Powers, changes: &[Change]) -> Result<Filter, Error> {
         })?);
     }
     Ok(filter)
+}
+
+/// The name of an error.
+pub fn errno_name(number: u16) -> Option<&'static str> {
+    ERRNOS.iter().find(|(_, known)| *known == i32::from(number)).map(|(name, _)| *name)
 }
 
 macro_rules! errnos {
@@ -269,14 +289,14 @@ mod tests {
 
     #[test]
     fn a_flag_that_other_flags_make_needless_is_refused() {
-        assert!(check(0, &changes("+mount")).is_ok());
-        assert!(check(NESTED, &changes("+mount")).is_err());
-        assert!(check(SYS_ADMIN, &changes("+mount")).is_err());
-        assert!(check(NESTED, &changes("-mount")).is_ok());
-        assert!(check(0, &changes("-mount:ENOSYS")).is_ok());
-        assert!(check(0, &changes("+socket")).is_ok(), "all of its arguments");
-        assert!(check(0, &changes("-@swap:ENOSYS -@privileged")).is_err());
-        assert!(check(0, &changes("-@signal +rt_sigaction +rt_sigprocmask")).is_ok(), "as the remedy says");
+        assert!(check(0, &changes("+mount"), false).is_ok());
+        assert!(check(NESTED, &changes("+mount"), false).is_err());
+        assert!(check(SYS_ADMIN, &changes("+mount"), false).is_err());
+        assert!(check(NESTED, &changes("-mount"), false).is_ok());
+        assert!(check(0, &changes("-mount:ENOSYS"), false).is_ok());
+        assert!(check(0, &changes("+socket"), false).is_ok(), "all of its arguments");
+        assert!(check(0, &changes("-@swap:ENOSYS -@privileged"), false).is_err());
+        assert!(check(0, &changes("-@signal +rt_sigaction +rt_sigprocmask"), false).is_ok(), "as the remedy says");
     }
 
     #[test]

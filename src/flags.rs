@@ -130,6 +130,7 @@ pub static FLAGS: &[Flag] = &[
     row("explain", Perhaps("text|json"), false, Seeing, "print what would be done and why; run nothing"),
     row("check", Perhaps("text|json"), false, Seeing, "try what this machine offers, layer by layer"),
     row("status-fd", Words(&["N"]), false, Seeing, "write a record of start and end to descriptor N"),
+    row("trace-denied", Nothing, false, Seeing, "say on stderr which system calls are refused"),
     row("version", Nothing, false, Seeing, "print the version"),
     row("help", Nothing, false, Seeing, "print this"),
 ];

@@ -1,6 +1,7 @@
 //! A socket for what no pipe carries: the command's process as it is known outside
 //! (in the jail it has another number, and the kernel translates the one that a
-//! message carries), and its terminal. Made only for a run that needs it.
+//! message carries), its terminal, and where its refused calls are told. Made only for
+//! a run that needs it.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -20,12 +21,32 @@ pub(crate) struct Listener(OwnedFd);
 /// The end that the command's process holds until exec closes it.
 pub(crate) struct Greeter(OwnedFd);
 
+/// What is handed over.
+#[derive(Clone, Copy)]
+pub(crate) enum Handed {
+    /// The master of the jail's own terminal.
+    Terminal,
+    /// The listener of the system-call filter.
+    Refusals,
+}
+
+impl Handed {
+    const fn mark(self) -> u8 {
+        match self {
+            Self::Terminal => b't',
+            Self::Refusals => b'r',
+        }
+    }
+}
+
 /// What comes.
 pub(crate) enum Heard {
     /// The command's process has this number outside.
     Command(Pid),
     /// The master of the jail's own terminal.
     Terminal(OwnedFd),
+    /// The listener of the system-call filter.
+    Refusals(OwnedFd),
     /// It is executing the command, or has reported why not.
     Gone,
 }
@@ -44,15 +65,15 @@ impl Greeter {
         sendmsg(&self.0, &[IoSlice::new(b"c")], &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL).map(drop)
     }
 
-    /// Passes the terminal's master out.
-    pub(crate) fn hand_over(&self, master: &OwnedFd) -> Result<(), Errno> {
+    /// Hands a descriptor over.
+    pub(crate) fn hand_over(&self, what: Handed, file: &OwnedFd) -> Result<(), Errno> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        let master = [master.as_fd()];
-        if !ancillary.push(SendAncillaryMessage::ScmRights(&master)) {
+        let files = [file.as_fd()];
+        if !ancillary.push(SendAncillaryMessage::ScmRights(&files)) {
             return Err(Errno::NOBUFS);
         }
-        sendmsg(&self.0, &[IoSlice::new(b"t")], &mut ancillary, SendFlags::NOSIGNAL).map(drop)
+        sendmsg(&self.0, &[IoSlice::new(&[what.mark()])], &mut ancillary, SendFlags::NOSIGNAL).map(drop)
     }
 }
 
@@ -72,17 +93,20 @@ impl Listener {
         if message.bytes == 0 {
             return Ok(Heard::Gone);
         }
-        let (mut sender, mut terminal) = (None, None);
+        let (mut sender, mut file) = (None, None);
         for part in ancillary.drain() {
             if let RecvAncillaryMessage::ScmCredentials(who) = part {
                 sender = Some(who.pid);
             } else if let RecvAncillaryMessage::ScmRights(mut files) = part {
-                terminal = files.next();
+                file = files.next();
             }
         }
-        match terminal {
-            Some(terminal) => Ok(Heard::Terminal(terminal)),
-            None => sender.map(Heard::Command).ok_or(Errno::IO),
+        match (byte, file) {
+            // The descriptor is lost where there is no room for one.
+            ([b't' | b'r'], None) => Err(Errno::MFILE),
+            ([b'r'], Some(file)) => Ok(Heard::Refusals(file)),
+            (_, Some(file)) => Ok(Heard::Terminal(file)),
+            (_, None) => sender.map(Heard::Command).ok_or(Errno::IO),
         }
     }
 }

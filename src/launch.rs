@@ -88,7 +88,7 @@ pub fn run(plan: &Plan, arguments: &Arguments, record: Option<&Record>, passed: 
     let began = sys::now();
     keep_off_closed_streams().map_err(Failure::Prepare)?;
     let (reports, report) = pipe_with(PipeFlags::CLOEXEC).map_err(Failure::Prepare)?;
-    let (listener, greeter) = if record.is_some() || plan.pty {
+    let (listener, greeter) = if record.is_some() || plan.pty || plan.trace.is_some() {
         greeting::pair().map(|(listener, greeter)| (Some(listener), Some(greeter))).map_err(Failure::Prepare)?
     } else {
         (None, None)
@@ -134,7 +134,7 @@ pub fn run(plan: &Plan, arguments: &Arguments, record: Option<&Record>, passed: 
             let reports = Some(reports);
             let go = go.map(|(_, write)| write);
             let (told, stage) = (Told::default(), Stage::Running);
-            let (executing, pasta, relay) = (&executing, None, None);
+            let (executing, pasta, relay, tracer) = (&executing, None, None, None);
             Supervisor {
                 plan,
                 arguments,
@@ -153,6 +153,7 @@ pub fn run(plan: &Plan, arguments: &Arguments, record: Option<&Record>, passed: 
                 stage,
                 pasta,
                 relay,
+                tracer,
                 cgroup,
                 tie: None,
                 asked_to_end: false,

@@ -1,6 +1,7 @@
 //! What will be done, in order: computed from the policy and the machine, with
 //! no effect of its own. `explain` prints this list and `apply` performs it.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use crate::caps;
 use crate::degrade::{Degraded, degrade};
+use crate::denied::Trace;
 use crate::error::{Asked, Error, Layer};
 use crate::filter::{self, Change, Filter};
 use crate::host::{CALLERS, CgroupDir, Host, Opened};
@@ -16,6 +18,7 @@ use crate::landlock::{self, HAS_FILES, HAS_PORTS, Ruleset};
 use crate::place::Builder;
 use crate::policy::{Access, Anchor, ENV_PASSED, Env, Init, Landlock, Net, Policy, Seccomp, Setting, What, glob_matches};
 use crate::rlimits::Limit;
+use crate::seccomp::{self, Program};
 use crate::text::shown;
 use crate::wanted::{c_string, files_error, wanted};
 
@@ -215,6 +218,8 @@ pub struct Plan {
     pub own_session: bool,
     /// Has the jail a terminal of its own?
     pub pty: bool,
+    /// By what the launcher answers, and tells of, what the policy refuses.
+    pub trace: Option<Trace>,
     /// When it is ended, if it has not ended by then.
     pub timeout: Option<TimeLimit>,
     /// The command.
@@ -265,7 +270,8 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         later &= !libc::CLONE_NEWUTS;
     }
     let cgroup = cgroup(policy, host)?;
-    let filter = filter_calls(policy, degraded.as_ref().map_or(&[], |degraded| &degraded.closed_calls))?;
+    let closed: &[Change] = degraded.as_ref().map_or(&[], |degraded| &degraded.closed_calls);
+    let (filter, trace) = filter_calls(policy, closed)?.unzip();
 
     if let Some(fd) = (0..3).find(|fd| host.leads_elsewhere(*fd)) {
         return Err(files_error(
@@ -412,6 +418,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         degraded: degraded.as_ref().map_or(Vec::new(), |degraded| degraded.names.clone()),
         own_session: policy.new_session.is_some() || policy.pty.is_some(),
         pty: policy.pty.is_some(),
+        trace: trace.flatten(),
         timeout: policy
             .timeout
             .as_ref()
@@ -448,22 +455,27 @@ fn at_their_own_places(steps: &[Step], host: &Host) -> Result<(), Error> {
     Ok(())
 }
 
-/// The system-call policy, with what it closes for others; None without.
-fn filter_calls(policy: &Policy, closed: &[Change]) -> Result<Option<Step>, Error> {
+/// The system-call policy, with what it closes for others, and how what it refuses is
+/// told; None without.
+fn filter_calls(policy: &Policy, closed: &[Change]) -> Result<Option<(Step, Option<Trace>)>, Error> {
     if policy.seccomp.value == Seccomp::None {
         return Ok(None);
     }
-    let filter = if closed.is_empty() {
-        filter::filter(policy.powers(), &policy.syscalls)?
-    } else {
-        filter::filter(policy.powers(), &[&policy.syscalls, closed].concat())?
-    };
+    let all = if closed.is_empty() { Cow::Borrowed(&policy.syscalls[..]) } else { [&policy.syscalls, closed].concat().into() };
+    let mut filter = filter::filter(policy.powers(), &all)?;
+    let trace = policy.trace_denied.as_ref().map(|_| {
+        filter.told = true;
+        let asking = Program::Owned(seccomp::asking(&filter.program));
+        let program = std::mem::replace(&mut filter.program, asking);
+        Trace { program, powers: policy.powers(), changes: all.to_vec() }
+    });
     // Of several flags that change it the first by name.
     let changes = policy.syscalls.iter().chain(closed);
     let named = changes.map(|change| &change.asked).min_by_key(|asked| asked.text());
     let opened = || policy.caps.iter().filter(|(number, _)| OPENING.contains(number)).min_by_key(|(number, _)| *number);
-    let asked = named.or(policy.nested.as_ref()).or_else(|| opened().map(|(_, asked)| asked)).or(policy.seccomp.asked.as_ref());
-    Ok(Some(Step { op: Op::FilterCalls { filter }, asked: asked.cloned() }))
+    let changed = named.or(policy.nested.as_ref()).or_else(|| opened().map(|(_, asked)| asked)).or(policy.seccomp.asked.as_ref());
+    let asked = policy.trace_denied.as_ref().or(changed);
+    Ok(Some((Step { op: Op::FilterCalls { filter }, asked: asked.cloned() }, trace)))
 }
 
 /// Capabilities that open a part of the system-call policy.

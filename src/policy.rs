@@ -250,6 +250,7 @@ pub struct Policy {
     pub nested: Option<Asked>,
     pub seccomp: Setting<Seccomp>,
     pub syscalls: Vec<Change>,
+    pub trace_denied: Option<Asked>,
     pub timeout: Option<Setting<Duration>>,
     pub grace: Option<Setting<Duration>>,
     pub rlimits: Vec<(Limit, Asked)>,
@@ -314,6 +315,7 @@ impl Policy {
             nested: None,
             seccomp: setting(Seccomp::Default),
             syscalls: Vec::new(),
+            trace_denied: None,
             timeout: None,
             grace: None,
             rlimits: Vec::new(),
@@ -468,6 +470,7 @@ fn set(policy: &mut Policy, given: &Given) -> Result<(), Error> {
         "memory" => policy.memory = Some(Setting { value: limit(given, units::size, SIZE)?, asked: Some(asked) }),
         "tasks" => policy.tasks = Some(Setting { value: limit(given, tasks, "write a number from 1 up")?, asked: Some(asked) }),
         "cpus" => policy.cpus = Some(Setting { value: limit(given, units::processors, CPUS)?, asked: Some(asked) }),
+        "trace-denied" => policy.trace_denied = Some(asked),
         "status-fd" => policy.status_fd = Some(Setting { value: status_fd(given)?, asked: Some(asked) }),
         "pty" => policy.pty = Some(asked),
         "new-session" => policy.new_session = Some(asked),
@@ -782,7 +785,10 @@ fn contradictions(policy: &Policy) -> Result<(), Error> {
     if let (Seccomp::None, Some(change)) = (policy.seccomp.value, policy.syscalls.first()) {
         return refuse(&change.asked, "has no effect with --seccomp none", "leave out one of the two");
     }
-    filter::check(policy.powers(), &policy.syscalls)?;
+    if let (Seccomp::None, Some(asked)) = (policy.seccomp.value, &policy.trace_denied) {
+        return refuse(asked, "has no effect with --seccomp none, which refuses nothing", "leave out one of the two");
+    }
+    filter::check(policy.powers(), &policy.syscalls, policy.trace_denied.is_some())?;
     for (env, asked) in &policy.env {
         if matches!(env, Env::Pass(name) if ENV_PASSED.iter().any(|glob| glob_matches(OsStr::new(glob), name))) {
             return refuse(asked, "has no effect: the variable is passed anyway", "leave it out");
@@ -946,6 +952,11 @@ mod tests {
             ("--deny-syscall execve x", "refuses execve, which jail needs"),
             ("--deny-syscall @signal x", "add --allow-syscall rt_sig"),
             ("--seccomp none --deny-syscall read x", "--deny-syscall read: has no effect with --seccomp none"),
+            ("--seccomp none --trace-denied x", "--trace-denied: has no effect with --seccomp none"),
+            ("--trace-denied --check", "--trace-denied: has no effect with --check"),
+            ("--trace-denied --deny-syscall sendmsg x", "refuses sendmsg, which --trace-denied needs"),
+            ("--trace-denied --deny-syscall @network-io x", "add --allow-syscall sendmsg"),
+            ("--trace-denied --trace-denied x", "--trace-denied"),
             ("--seccomp non x", "write one of: default, none"),
             ("--hostname ", "not a hostname"),
             ("--ro ", "the path is empty"),

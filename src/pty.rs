@@ -208,6 +208,11 @@ impl Relay {
         }
     }
 
+    /// Does a line on the caller's terminal need a carriage return now?
+    pub(crate) fn is_raw(&self) -> bool {
+        self.raw
+    }
+
     /// Is the caller's terminal another's for now? Nobody says when it is ours again.
     pub(crate) fn in_background(&self) -> bool {
         self.saved.is_some() && self.input.is_some() && !self.raw

@@ -205,6 +205,72 @@ fn leaf(arch: Arch, number: u32, treatment: Treatment) -> Result<BpfProgram, Bac
     }
 }
 
+/// A call as the kernel shows it to a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// AUDIT_ARCH_* of the way by which it came into the kernel.
+    pub audit: u32,
+    /// Its number there.
+    pub number: u32,
+    /// Its arguments.
+    pub arguments: [u64; 6],
+}
+
+/// The error that a compiled policy gives this call; None where the call is made. It is
+/// run as the kernel runs it, so that who answers in the kernel's place says the same.
+pub fn refusal(program: &[sock_filter], made: &Made) -> Option<u16> {
+    let (mut at, mut value) = (0, 0);
+    loop {
+        // What is no program of this module refuses all.
+        let Some(sock_filter { code, jt, jf, k }) = program.get(at).cloned() else { return Some(EPERM) };
+        at += 1;
+        let way = |yes: bool| usize::from(if yes { jt } else { jf });
+        match code {
+            LOAD => value = load(made, k),
+            AND => value &= k,
+            GO => at += usize::try_from(k).unwrap_or(usize::MAX / 2),
+            IF_EQUAL => at += way(value == k),
+            IF_ABOVE => at += way(value > k),
+            IF_AT_LEAST => at += way(value >= k),
+            RETURN if k == u32::from(SeccompAction::Allow) => return None,
+            RETURN if k & ACTION == u32::from(SeccompAction::Errno(0)) => return u16::try_from(k & !ACTION).ok(),
+            _ => return Some(EPERM),
+        }
+    }
+}
+
+/// What is at an offset into seccomp_data, of a little-endian machine as both are.
+fn load(made: &Made, offset: u32) -> u32 {
+    let argument = |from: u32| usize::try_from(from / 8).ok().and_then(|index| made.arguments.get(index).copied());
+    match (offset, offset.checked_sub(ARGUMENTS)) {
+        (NUMBER, _) => made.number,
+        (ARCH, _) => made.audit,
+        (_, Some(from)) => {
+            let whole = argument(from).unwrap_or(0);
+            u32::try_from(if from % 8 == 0 { whole & LOW } else { whole >> 32 }).unwrap_or(0)
+        }
+        (_, None) => 0,
+    }
+}
+
+/// Is a call that is treated so made with these arguments?
+///
+/// # Errors
+/// seccompiler's.
+pub fn lets(arch: Arch, treatment: Treatment, made: &Made) -> Result<bool, BackendError> {
+    Ok(refusal(&leaf(arch, made.number, treatment)?, made).is_none())
+}
+
+/// The same policy with another in the kernel's place: who listens is asked for each
+/// answer that is an error.
+pub fn asking(program: &[sock_filter]) -> BpfProgram {
+    let ask = |at: &sock_filter| match at {
+        sock_filter { code: RETURN, k, .. } if k & ACTION == u32::from(SeccompAction::Errno(0)) => instruction(RETURN, 0, 0, ASK),
+        other => other.clone(),
+    };
+    program.iter().map(ask).collect()
+}
+
 /// CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET. (NEWTIME is only
 /// to be had of clone3 and unshare.)
 const NEW_NAMESPACES: u64 = 0x7e02_0000;
@@ -282,6 +348,7 @@ fn then(mut first: BpfProgram, mut second: BpfProgram) -> BpfProgram {
 /// Offsets into seccomp_data.
 const NUMBER: u32 = 0;
 const ARCH: u32 = 4;
+const ARGUMENTS: u32 = 16;
 
 /// BPF_LD | BPF_W | BPF_ABS.
 const LOAD: u16 = 0x20;
@@ -290,8 +357,15 @@ const GO: u16 = 0x05;
 const IF_EQUAL: u16 = 0x15;
 const IF_ABOVE: u16 = 0x25;
 const IF_AT_LEAST: u16 = 0x35;
+/// BPF_ALU | BPF_AND | BPF_K.
+const AND: u16 = 0x54;
 /// BPF_RET | BPF_K.
 const RETURN: u16 = 0x06;
+
+/// SECCOMP_RET_ACTION_FULL; the rest is the error's number.
+const ACTION: u32 = 0xffff_0000;
+/// SECCOMP_RET_USER_NOTIF.
+const ASK: u32 = 0x7fc0_0000;
 
 fn instruction(code: u16, jt: u8, jf: u8, k: u32) -> sock_filter {
     sock_filter { code, jt, jf, k }
@@ -301,7 +375,7 @@ fn returns(action: &SeccompAction) -> sock_filter {
 }
 
 /// AUDIT_ARCH_*.
-fn audit(arch: Arch) -> u32 {
+pub fn audit(arch: Arch) -> u32 {
     match arch {
         Arch::X86_64 => 0xc000_003e,
         Arch::Aarch64 => 0xc000_00b7,

@@ -41,7 +41,7 @@ fn run(program: &[sock_filter], audit: u32, number: u32, arguments: [u64; 6]) ->
                     k => panic!("loads {k}"),
                 }
             }
-            0x54 => value &= k,
+            AND => value &= k,
             GO => at += k as usize,
             IF_EQUAL => jump(value == k),
             IF_ABOVE => jump(value > k),
@@ -245,4 +245,32 @@ fn far_jumps_are_made() {
             assert_eq!(run(&program, audit(arch), number(call).into(), [0; 6]).action, errno(1000 + number(call)));
         }
     }
+}
+
+#[test]
+fn who_answers_in_the_kernels_place_says_what_the_kernel_would() {
+    let senseless = [u64::MAX; 6];
+    let some =
+        [[0; 6], senseless, [1, 2, 3, 4, 5, 6], [16, 3, 0, 0, 0, 0], [1 << 32 | 2, 0x8_0003, 0x5412, 0, 0, 0], [0x5412; 6]];
+    for arch in ARCHES {
+        for powers in 0..16 {
+            let program = policy(arch, powers);
+            let asking = asking(&program);
+            assert_eq!(asking.len(), program.len());
+            for number in (0..600).chain([0x4000_0027, 0x7fff_ffff, 0xffff_fffe, u32::MAX]) {
+                for (audit, arguments) in [audit(arch), I386].into_iter().flat_map(|audit| some.map(|six| (audit, six))) {
+                    let said = run(&program, audit, number, arguments).action;
+                    let answer = refusal(&program, &Made { audit, number, arguments });
+                    assert_eq!(answer.map_or(ALLOW, errno), said, "{number} {arguments:x?}");
+                    // It is asked about these, and about no other.
+                    let expected = if said == ALLOW { ALLOW } else { ASK };
+                    assert_eq!(run(&asking, audit, number, arguments).action, expected, "{number} {arguments:x?}");
+                }
+            }
+        }
+    }
+    // What is no program refuses.
+    let any = Made { audit: 0, number: 0, arguments: [0; 6] };
+    assert_eq!(refusal(&[], &any), Some(EPERM));
+    assert_eq!(refusal(&[instruction(0x16, 0, 0, 0)], &any), Some(EPERM));
 }

@@ -22,6 +22,7 @@ use crate::pty::Relay;
 use crate::record::Record;
 use crate::report::{NAMESPACES, Report};
 use crate::sys::{self, Arguments, Caught, Flag, SignalFd, SignalSet};
+use crate::trace::Tracer;
 
 /// All that the launcher knows of a running jail.
 pub(crate) struct Supervisor<'a> {
@@ -53,6 +54,8 @@ pub(crate) struct Supervisor<'a> {
     pub(crate) pasta: Option<Running>,
     /// With a terminal of the jail's own.
     pub(crate) relay: Option<Relay>,
+    /// Answers what the system-call policy refuses, and tells of it.
+    pub(crate) tracer: Option<Tracer<'a>>,
     /// Has someone asked for the end?
     pub(crate) asked_to_end: bool,
     /// With `--init none`: ends process 1 if this one is killed.
@@ -89,6 +92,10 @@ pub(crate) enum Stage {
     Killed,
 }
 
+/// What poll has found: of signals, reports, listener and pasta; of the relay; of the
+/// tracer.
+type Ready = ([bool; 4], [PollFlags; 3], [PollFlags; 2]);
+
 /// The signals that ask a program to end.
 const ENDING: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
 
@@ -113,8 +120,13 @@ impl Supervisor<'_> {
             let spared = [pasta, keeper, other].into_iter().flatten().collect::<Vec<_>>();
             children.end_all(&spared);
         }
-        let status = ended?;
-        self.drain()?;
+        let drained = ended.and_then(|status| self.drain().map(|()| status));
+        // What the launcher says is said on the caller's terminal as it was.
+        self.relay = None;
+        if let Some(tracer) = self.tracer.take() {
+            tracer.conclude();
+        }
+        let status = drained?;
         self.conclude(status)
     }
 
@@ -159,7 +171,7 @@ impl Supervisor<'_> {
 
     fn wait(&mut self) -> Result<ExitStatus, Failure> {
         loop {
-            let ([signals, reports, listener, pasta], relay) = self.ready().map_err(Failure::Supervise)?;
+            let ([signals, reports, listener, pasta], relay, traced) = self.ready().map_err(Failure::Supervise)?;
             // What is told comes before the end that follows it.
             if reports {
                 self.receive()?;
@@ -169,6 +181,10 @@ impl Supervisor<'_> {
             }
             if pasta {
                 self.connected()?;
+            }
+            if let Some(tracer) = &mut self.tracer {
+                let raw = self.relay.as_ref().is_some_and(Relay::is_raw);
+                tracer.turn(traced, raw).map_err(Failure::Supervise)?;
             }
             if let Some(waiting) = &mut self.relay {
                 waiting.turn(relay).map_err(Failure::Relay)?;
@@ -224,10 +240,11 @@ impl Supervisor<'_> {
     }
 
     /// Waits until something can be done: which of signals, reports, listener, pasta
-    /// can be read, and how it is with what the relay wants.
-    fn ready(&self) -> Result<([bool; 4], [PollFlags; 3]), Errno> {
+    /// can be read, and how it is with what the relay and the tracer want.
+    fn ready(&self) -> Result<Ready, Errno> {
         let signals = self.signals.as_fd();
         let [master, caller_in, caller_out] = self.relay.as_ref().map_or([None; 3], Relay::wants);
+        let [refusals, told] = self.tracer.as_ref().map_or([None; 2], Tracer::wants);
         let mut fds = [
             PollFd::from_borrowed_fd(signals, PollFlags::IN),
             either(self.reports.as_ref().map(AsFd::as_fd).map(readable), signals),
@@ -236,6 +253,8 @@ impl Supervisor<'_> {
             either(master, signals),
             either(caller_in, signals),
             either(caller_out, signals),
+            either(refusals, signals),
+            either(told, signals),
         ];
         let mut left = self.time_left();
         if self.relay.as_ref().is_some_and(Relay::in_background) {
@@ -246,9 +265,9 @@ impl Supervisor<'_> {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }
-        let [signals, reports, listener, pasta, master, caller_in, caller_out] = fds.map(|fd| fd.revents());
+        let [signals, reports, listener, pasta, master, caller_in, caller_out, refusals, told] = fds.map(|fd| fd.revents());
         let there = [signals, reports, listener, pasta].map(|events| !events.is_empty());
-        Ok((there, [master, caller_in, caller_out]))
+        Ok((there, [master, caller_in, caller_out], [refusals, told]))
     }
 
     /// Takes all that process 1 and the command's process have reported.
@@ -301,6 +320,9 @@ impl Supervisor<'_> {
         match listener.hear().map_err(Failure::Supervise)? {
             Heard::Command(pid) => self.told.command = Some(pid),
             Heard::Terminal(master) => self.relay = Some(Relay::start(master, self.arguments).map_err(Failure::Supervise)?),
+            Heard::Refusals(refusals) => {
+                self.tracer = self.plan.trace.as_ref().map(|trace| Tracer::start(refusals, trace));
+            }
             Heard::Gone => {
                 self.listener = None;
                 // A failure was reported before this end was closed.
@@ -498,7 +520,7 @@ fn nanoseconds(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX / 2)
 }
 
-fn timespec(nanoseconds: u64) -> Timespec {
+pub(crate) fn timespec(nanoseconds: u64) -> Timespec {
     let (seconds, rest) = (nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000);
     Timespec { tv_sec: i64::try_from(seconds).unwrap_or(i64::MAX), tv_nsec: i64::try_from(rest).unwrap_or(0) }
 }

@@ -433,3 +433,10 @@ fn root_of_a_container_is_bound_too() {
     let out = filtered("--degrade namespaces", "echo x > /etc/jail-test || mount -t tmpfs x /opt || ls /root");
     assert!(out.status != 0 && !Path::new("/etc/jail-test").exists(), "{out:?}");
 }
+
+#[test]
+fn what_is_closed_is_told() {
+    let script = "python3 -c 'import socket; socket.socket()' 2>/dev/null";
+    let out = bare("--trace-denied", script);
+    assert!(out.err.contains("--allow-syscall socket lets it through"), "{out:?}");
+}

@@ -530,8 +530,11 @@ impl Case {
     fn run(&self, fault: Option<Fault>) -> Run {
         let (mut out, mut err) = (memory(), memory());
         let run = Drive::start(self, fault, &out, &err).finish();
+        // What --trace-denied tells of the command is no word about the launch.
+        let err =
+            content(&mut err).lines().filter(|line| !line.contains(" was refused ")).map(|line| format!("{line}\n")).collect();
         // A terminal ends lines its own way.
-        Run { out: content(&mut out).replace('\r', ""), err: content(&mut err), ..run }
+        Run { out: content(&mut out).replace('\r', ""), err, ..run }
     }
 
     /// The flags as `--args` takes them.
@@ -825,6 +828,19 @@ fn killed_at_any_call_nothing_is_left_with_capabilities_in_a_tree() {
 #[test]
 fn killed_at_any_call_nothing_is_left_with_a_terminal_and_a_time_limit() {
     killed("--pty --timeout 1m --rlimit core=0");
+}
+
+/// The shell asks for its parent when it starts.
+const TOLD: &str = "--trace-denied --deny-syscall getppid";
+
+#[test]
+fn killed_at_any_call_nothing_is_left_when_refusals_are_told() {
+    killed(TOLD);
+}
+
+#[test]
+fn any_call_refused_is_told_or_weakens_nothing_when_refusals_are_told() {
+    refused(TOLD);
 }
 
 #[test]

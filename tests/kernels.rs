@@ -19,6 +19,7 @@ as-user jail -- touch /usr/open/inside 2>&1; echo "inside: $?"
 ls /usr/open
 
 as-user jail --pid host -- true; echo "--pid host: $?"
+as-user jail --trace-denied -- sh -c 'mount -t tmpfs x /tmp; true' 2>&1 | grep ^jail | sed 's/pid [0-9]*/pid PID/;s/ (EPERM).*//'
 as-user jail --check | grep -c ' yes'
 
 left='tail -f /dev/null & until pidof tail >/dev/null; do :; done; echo "in it: $(pidof tail | wc -w)"'
@@ -45,6 +46,7 @@ fn holds(version: &str) {
             "inside: 1",
             "outside",
             "--pid host: 0",
+            "jail: mount (pid PID) was refused mount",
             "13",
             "in it: 1",
             "after a shell: 1",

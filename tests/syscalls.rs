@@ -101,6 +101,8 @@ fn every_refused_call_gives_its_error() {
     for ((name, expected), got) in refused.iter().zip(&inside) {
         assert_eq!(got, expected, "{name}");
     }
+    // Where each is told, the launcher answers for the kernel.
+    assert_eq!(probe.inside("--trace-denied", &calls), inside);
     // That it is the policy's work shows where the kernel says something else.
     let differs: Vec<&str> =
         refused.iter().zip(&inside).zip(&open).filter(|((_, a), b)| a != b).map(|(((n, _), _), _)| *n).collect();
@@ -153,8 +155,10 @@ fn arguments_decide_where_they_are_told_apart() {
         cases.push((call("socket", &[family, kind, protocol]), expected));
     }
     let calls: Vec<String> = cases.iter().map(|(call, _)| call.clone()).collect();
-    for ((call, expected), got) in cases.iter().zip(probe.inside("", &calls)) {
-        assert_eq!(got, *expected, "{call}");
+    for flags in ["", "--trace-denied"] {
+        for ((call, expected), got) in cases.iter().zip(probe.inside(flags, &calls)) {
+            assert_eq!(got, *expected, "{flags}: {call}");
+        }
     }
     // vsock and the others do exist outside, or their errors are other ones.
     let outside = probe.outside(&calls);
@@ -169,6 +173,7 @@ fn numbers_that_no_table_has_do_not_exist() {
     let calls: Vec<String> = numbers.iter().map(u32::to_string).collect();
     assert_eq!(probe.inside("", &calls), vec![ENOSYS; calls.len()]);
     assert_eq!(probe.inside("--nested", &calls), vec![ENOSYS; calls.len()]);
+    assert_eq!(probe.inside("--trace-denied", &calls), vec![ENOSYS; calls.len()]);
 }
 
 #[test]
@@ -303,6 +308,8 @@ fn what_programs_do_all_day_is_as_outside() {
     let outside = outcome(plain);
     assert_eq!(inside.good(), outside.good(), "{inside:#?}");
     assert_eq!(inside.out.lines().count(), 26);
+    let traced = run_in(&s.0, &["--ro", ".", "--trace-denied", "--", "python3", "daily.py"]);
+    assert_eq!(traced.good(), outside.good(), "{traced:#?}");
 }
 
 #[test]
