@@ -18,8 +18,8 @@ use rustix::mount::{
 use rustix::process::{DumpableBehavior, Pid, Rlimit, chdir, fchdir, pivot_root, set_dumpable_behavior, setrlimit, setsid};
 use rustix::system::sethostname;
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, configure_capability_in_ambient_set, remove_capability_from_bounding_set, set_capabilities,
-    set_name, set_no_new_privs, set_thread_groups,
+    CapabilitySet, CapabilitySets, configure_capability_in_ambient_set, nanosleep, remove_capability_from_bounding_set,
+    set_capabilities, set_name, set_no_new_privs, set_thread_groups,
 };
 
 use crate::caps;
@@ -159,7 +159,7 @@ impl<'a> State<'a> {
                 self.write_proc(c"setgroups", "deny")?;
                 self.map(*inside, *outside)
             }
-            Op::NewKeyring => match sys::new_session_keyring() {
+            Op::NewKeyring => match new_session_keyring() {
                 // A kernel without keys has none to pass.
                 Err(Errno::NOSYS) => Ok(()),
                 // Container runtimes' filters refuse all that names a key, and so to
@@ -537,6 +537,21 @@ fn rights_of(file: BorrowedFd<'_>) -> Result<Option<u64>, Errno> {
     } else {
         None
     })
+}
+
+/// Leaves the caller's session keyring for a new one. Each counts as one of the user's
+/// keys, of which there are 200, and those of jails that have just ended still do:
+/// the kernel takes them back a little later.
+fn new_session_keyring() -> Result<(), Errno> {
+    for _ in 0..100 {
+        match sys::new_session_keyring() {
+            Err(Errno::DQUOT) => {
+                let _ = nanosleep(&Timespec { tv_sec: 0, tv_nsec: 5_000_000 });
+            }
+            done => return done,
+        }
+    }
+    Err(Errno::DQUOT)
 }
 
 /// Puts a file with all that descriptor `fd` gives in its place. A regular file is

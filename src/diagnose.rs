@@ -298,6 +298,10 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
             Layer::Kernel,
             "it is built without system-call filters (CONFIG_SECCOMP_FILTER)".into(),
         ),
+        Op::NewKeyring if errno == Errno::DQUOT => (
+            Layer::KernelSetting,
+            "each jail has a keyring, and the caller has as many keys as kernel.keys.maxkeys allows: sysctl -w kernel.keys.maxkeys=20000 as root, or run fewer at once".into(),
+        ),
         Op::NoUserNamespaces => match errno {
             Errno::ROFS | Errno::ACCESS | Errno::NOENT => (
                 Layer::Container,

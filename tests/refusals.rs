@@ -224,3 +224,25 @@ fn a_set_user_id_copy_is_refused() {
     // Whoever starts it: --explain and the messages would be root's, too.
     assert_eq!(outside_in(&s.0, true, "chown 0:0 jail; chmod 4755 jail; as_user ./jail --explain -- true").status, 125);
 }
+
+#[test]
+fn the_callers_last_key_is_named() {
+    if !we_are_root() {
+        return skip("this needs root");
+    }
+    // A user of its own, whose keys no other test counts; these go with the process.
+    let fill = "
+import ctypes, os, subprocess, sys
+libc = ctypes.CDLL(None, use_errno=True)
+ADD_KEY, KEYCTL = {'x86_64': (248, 250), 'aarch64': (217, 219)}[os.uname().machine]
+# As a login has it; the kernel does not count the first of a process.
+assert libc.syscall(KEYCTL, 1, None) > 0
+n = 0
+while libc.syscall(ADD_KEY, b'keyring', b'%d' % n, None, 0, -2) > 0: n += 1
+assert ctypes.get_errno() == 122, ctypes.get_errno()  # EDQUOT
+sys.exit(subprocess.run([sys.argv[1], '--', 'true']).returncode)";
+    let mut python = command(Path::new("setpriv"), Path::new("/"), true);
+    python.args(["--reuid=54323", "--regid=54323", "--clear-groups", "--", "python3", "-c", fill]).arg(jail());
+    let out = outcome(python);
+    out.refused(&["new session keyring", "a kernel setting", "sysctl -w kernel.keys.maxkeys"]);
+}
