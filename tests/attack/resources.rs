@@ -114,7 +114,9 @@ fn what_the_kernel_counts_for_the_user_is_the_users() {
         let mut line = String::new();
         std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut line).unwrap();
         let given = outside(instance);
-        child.kill().unwrap();
+        // Not by SIGKILL: who is sent this returns when all is dead.
+        let launcher = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(launcher, rustix::process::Signal::TERM).unwrap();
         child.wait().unwrap();
         assert_eq!(given.good(), left, "{flags}");
     }
