@@ -1,5 +1,5 @@
-//! How long a launch takes, from starting the launcher to its end, beside others:
-//! `cargo bench --bench launch`.
+//! How long a launch takes, from starting the launcher to its end, beside others; and
+//! what system calls take inside: `cargo bench --bench launch`.
 //!
 //! All commands are run in one go, in rounds, each round in another order, so that
 //! what else the machine does meets all of them alike. What they launch is a bare
@@ -26,6 +26,8 @@ const BINDS: [usize; 4] = [1, 10, 100, 1000];
 /// A thousand binds are measured once in so many rounds: they take bwrap seconds.
 const SELDOM: usize = 10;
 const SELDOM_BWRAP: usize = 50;
+/// The calls inside, each launch of which takes a tenth of a second.
+const SELDOM_CALLS: usize = 4;
 /// Before each launch, for what is still taken down after the one before: a network
 /// namespace goes in the background.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -73,7 +75,7 @@ fn prepare(measured: bool) -> Result<()> {
     let scratch = Scratch(std::env::temp_dir().join(format!("jail-bench-{}", std::process::id())));
     let dir = &scratch.0;
     fs::create_dir(dir)?;
-    for name in ["", "files", "tree", "tree/proc", "tree/dev", "tree/tmp", "tree/run"] {
+    for name in ["", "files", "tree", "tree/proc", "tree/dev", "tree/tmp", "tree/run", "deep/a/b/c"] {
         fs::create_dir_all(dir.join(name))?;
         fs::set_permissions(dir.join(name), fs::Permissions::from_mode(0o755))?;
     }
@@ -81,7 +83,10 @@ fn prepare(measured: bool) -> Result<()> {
     // copy, for the user may not be able to reach the original.
     let program = std::env::var_os("JAIL").unwrap_or(env!("CARGO_BIN_EXE_jail").into());
     fs::copy(&program, dir.join("jail")).map_err(|error| format!("copy {}: {error}", Path::new(&program).display()))?;
-    build_payload(&dir.join("payload"))?;
+    let bare = ["-nostdlib", "-ffreestanding", "-fno-stack-protector"];
+    build("payload.c", &bare, &dir.join("payload"))?;
+    build("calls.c", &[], &dir.join("calls"))?;
+    fs::write(dir.join("deep/a/b/c/file"), "")?;
     fs::copy(dir.join("payload"), dir.join("tree/payload"))?;
     for n in 0..BINDS[BINDS.len() - 1] {
         fs::write(dir.join(format!("files/{n}")), "")?;
@@ -108,14 +113,15 @@ fn prepare(measured: bool) -> Result<()> {
     if status.success() { Ok(()) } else { Err("there is no result".into()) }
 }
 
-fn build_payload(to: &Path) -> Result<()> {
+fn build(source: &str, flags: &[&str], to: &Path) -> Result<()> {
     let status = Command::new("gcc")
-        .args(["-O2", "-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector", "-o"])
+        .args(["-O2", "-static", "-o"])
         .arg(to)
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/payload.c"))
+        .args(flags)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches").join(source))
         .status()
         .map_err(|error| format!("start gcc: {error}"))?;
-    if status.success() { Ok(()) } else { Err("gcc cannot build benches/payload.c".into()) }
+    if status.success() { Ok(()) } else { Err(format!("gcc cannot build benches/{source}").into()) }
 }
 
 // The measurement.
@@ -200,8 +206,7 @@ fn cases(dir: &Path) -> Vec<Case> {
         cases.push(case("unshare, all namespaces, own /proc", "bwrap", line));
     }
     if installed("bwrap") {
-        let bwrap = "bwrap --unshare-all --die-with-parent --hostname jail";
-        let own = "--proc /proc --dev /dev --perms 1777 --tmpfs /tmp --tmpfs /run";
+        let (bwrap, own) = (BWRAP, BWRAP_OWN);
         let view = format!("{} {own} --perms 700 --tmpfs {HOME} {payload}", host_view());
         cases.push(case("bwrap", "", &format!("{bwrap} {view} {command}")));
         cases.push(case("bwrap --share-net", "", &format!("{bwrap} --share-net {view} {command}")));
@@ -220,6 +225,9 @@ fn cases(dir: &Path) -> Vec<Case> {
     }));
     cases
 }
+
+const BWRAP: &str = "bwrap --unshare-all --die-with-parent --hostname jail";
+const BWRAP_OWN: &str = "--proc /proc --dev /dev --perms 1777 --tmpfs /tmp --tmpfs /run";
 
 /// bwrap's flags for the part of the host that jail shows unasked.
 fn host_view() -> String {
@@ -265,6 +273,49 @@ fn measure(dir: &Path, rounds: &OsString) -> Result<()> {
     header(dir, rounds, &load);
     table(&cases);
     growth(&cases);
+    calls(dir, rounds.div_ceil(SELDOM_CALLS), &mut random)
+}
+
+/// What calls take that a program makes inside, by layers.
+fn calls(dir: &Path, rounds: usize, random: &mut Random) -> Result<()> {
+    let inside = "--ro-bind calls /calls --ro-bind payload /payload --ro-bind deep /deep";
+    let run = "/calls /deep/a/b/c/file /payload";
+    let jail = |flags: &str| format!("./jail {flags} {inside} -- {run}");
+    let mut lines = vec![("outside", "./calls deep/a/b/c/file ./payload".to_owned())];
+    if installed("bwrap") {
+        lines.push(("bwrap", format!("{BWRAP} {} {BWRAP_OWN} {inside} -- {run}", host_view())));
+    }
+    lines.extend([
+        ("jail --seccomp none --landlock none", jail("--seccomp none --landlock none")),
+        ("jail --seccomp none", jail("--seccomp none")),
+        ("jail --landlock none", jail("--landlock none")),
+        ("jail", jail("")),
+    ]);
+    let mut cases: Vec<(Case, [Vec<f64>; 4])> =
+        lines.into_iter().map(|(name, line)| (Case::new(name, "", dir, &line), Default::default())).collect();
+    let mut order: Vec<usize> = (0..cases.len()).collect();
+    for _ in 0..rounds {
+        random.shuffle(&mut order);
+        for &at in &order {
+            let (case, times) = &mut cases[at];
+            let output = case.command.stdout(Stdio::piped()).stderr(Stdio::inherit()).output()?;
+            let numbers: Vec<f64> = String::from_utf8_lossy(&output.stdout).lines().flat_map(str::parse).collect();
+            if !output.status.success() || numbers.len() != times.len() {
+                return Err(format!("{}: {}: {:?}", case.name, output.status, case.command).into());
+            }
+            times.iter_mut().zip(numbers).for_each(|(times, time)| times.push(time));
+        }
+    }
+    println!("\n| one call inside, ns, {rounds} rounds | getppid | open and close | stat | fork, exec, wait |");
+    println!("| --- | ---: | ---: | ---: | ---: |");
+    for (mut case, times) in cases {
+        let medians = times.map(|mut times| {
+            times.sort_by(f64::total_cmp);
+            case.times = times;
+            format!("{:.0} ({:.0} to {:.0})", case.median(), case.quantile(0.25), case.quantile(0.75))
+        });
+        println!("| {} | {} |", case.name, medians.join(" | "));
+    }
     Ok(())
 }
 

@@ -143,6 +143,7 @@ fn what(call: Option<&Call>, treatment: Treatment, made: &Made) -> String {
         Treatment::Limit(Limit::Socket | Limit::RawSocket | Limit::Internet | Limit::Unix | Limit::Socketpair) => {
             socket(first, second, third)
         }
+        Treatment::Limit(Limit::Priority | Limit::IoPriority) => "of process group 0".into(),
         Treatment::Limit(Limit::Keyctl) | Treatment::Allow | Treatment::Refuse(_) => return call.name.into(),
     };
     format!("{}({argument})", call.name)

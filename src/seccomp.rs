@@ -198,6 +198,11 @@ fn leaf(arch: Arch, number: u32, treatment: Treatment) -> Result<BpfProgram, Bac
             let refused = [TIOCSTI, TIOCLINUX, TIOCSETD].map(|request| low(1, Is::Eq, request).map(|is| vec![is]));
             part(refused.into_iter().collect::<Result<_, _>>()?, eperm, allow)
         }
+        // A group of the command's own has a number; one from outside has none in here.
+        Limit::Priority | Limit::IoPriority => {
+            let group = if limit == Limit::Priority { PRIO_PGRP } else { IOPRIO_WHO_PGRP };
+            part(vec![vec![low(0, Is::Eq, group)?, low(1, Is::Eq, 0)?]], eperm, allow)
+        }
         Limit::Keyctl => {
             let join = vec![low(0, Is::Eq, KEYCTL_JOIN_SESSION_KEYRING)?, whole(1, Is::Eq, 0)?];
             part(vec![join], allow, eperm)
@@ -298,6 +303,8 @@ const TIOCSTI: u64 = 0x5412;
 const TIOCLINUX: u64 = 0x541c;
 const TIOCSETD: u64 = 0x5423;
 const KEYCTL_JOIN_SESSION_KEYRING: u64 = 1;
+const PRIO_PGRP: u64 = 1;
+const IOPRIO_WHO_PGRP: u64 = 2;
 
 /// AF_INET or AF_INET6.
 fn inet() -> Result<SeccompCondition, BackendError> {

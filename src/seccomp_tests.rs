@@ -209,6 +209,18 @@ fn a_jail_inside_gets_a_keyring_and_no_more_of_them() {
 }
 
 #[test]
+fn a_group_is_slowed_by_its_number_alone() {
+    for (name, process, group, user) in [("setpriority", 0, 1, 2), ("ioprio_set", 1, 2, 3)] {
+        for high in [0, 1 << 32] {
+            each(NESTED | SYS_ADMIN, name, &[high | group, high, 19], errno(EPERM));
+            each(0, name, &[high | group, high | 7, 19], ALLOW);
+            each(0, name, &[high | process, 0, 19], ALLOW);
+            each(0, name, &[high | user, 0, 19], ALLOW);
+        }
+    }
+}
+
+#[test]
 fn what_mounts_and_names_is_open_to_those_who_may() {
     for name in ["mount", "umount2", "pivot_root", "open_tree", "move_mount", "fsopen", "mount_setattr", "sethostname"] {
         each(0, name, &[], errno(EPERM));
@@ -226,7 +238,7 @@ fn what_mounts_and_names_is_open_to_those_who_may() {
 fn the_program_is_short_to_install() {
     for arch in ARCHES {
         let program = policy(arch, 0);
-        assert!(program.len() < 280, "{arch:?}: {} instructions", program.len());
+        assert!(program.len() < 300, "{arch:?}: {} instructions", program.len());
         // The kernel runs it for each number; a chain of comparisons took 200 steps.
         let steps: Vec<usize> = (0..500).map(|number| run(&program, audit(arch), number, [0; 6]).steps).collect();
         let most = steps.iter().max().unwrap();

@@ -350,6 +350,10 @@ impl Supervisor<'_> {
         if let Some(relay) = &mut self.relay {
             relay.pause();
         }
+        // A command that its parent traces, which it may ask for, stands still at any
+        // signal; this process would end by most of them.
+        let stops = [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU].contains(&signal);
+        let signal = if stops { signal } else { libc::SIGSTOP };
         sys::stop_as(signal, self.deadline(), self.reports.as_ref().map(AsFd::as_fd));
         if let Some(relay) = &mut self.relay {
             relay.go_on();

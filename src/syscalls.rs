@@ -52,6 +52,10 @@ pub enum Limit {
     Ioctl,
     /// A new session keyring, for a jail inside.
     Keyctl,
+    /// setpriority(2), but of a whole group that has no name inside.
+    Priority,
+    /// ioprio_set(2), the same.
+    IoPriority,
 }
 
 /// One system call.
@@ -432,7 +436,7 @@ pub static CALLS: &[Call] = &[
     row("pkey_mprotect", 329, 288, "pkey", IN),
 
     // @resources
-    row("ioprio_set", 251, 30, "resources", IN),
+    row("ioprio_set", 251, 30, "resources", limited(Limit::IoPriority, "process group 0 can be the caller's, which is not the command's to slow down")),
     row("mbind", 237, 235, "resources", IN),
     row("migrate_pages", 256, 238, "resources", IN),
     row("move_pages", 279, 239, "resources", IN),
@@ -442,7 +446,7 @@ pub static CALLS: &[Call] = &[
     row("sched_setscheduler", 144, 119, "resources", IN),
     row("set_mempolicy", 238, 237, "resources", IN),
     row("set_mempolicy_home_node", 450, 450, "resources", IN),
-    row("setpriority", 141, 140, "resources", IN),
+    row("setpriority", 141, 140, "resources", limited(Limit::Priority, "process group 0 can be the caller's, which is not the command's to slow down")),
     row("setrlimit", 160, 164, "resources", IN),
 
     // @setuid

@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use super::{command, jail};
+use crate::support::{command, jail};
 
 /// How long anything may take to appear.
 const PATIENCE: Duration = Duration::from_secs(15);
