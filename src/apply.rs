@@ -361,6 +361,10 @@ impl<'a> State<'a> {
             let rights = if kind == FileType::Directory { *rights } else { rights & landlock::OF_FILES };
             sys::landlock_allow_below(ruleset.as_fd(), file.as_fd(), rights)?;
         }
+        if let Some(queues) = if rules.queues { queues()? } else { None } {
+            let rights = landlock::READ_FILE | landlock::WRITE_FILE;
+            sys::landlock_allow_below(ruleset.as_fd(), queues.as_fd(), rights & rules.files)?;
+        }
         for file in rules.descriptors.iter().filter_map(|fd| sys::inherited(*fd)) {
             if let Some(rights) = rights_of(file)?.map(|rights| rights & rules.files) {
                 match sys::landlock_allow_below(ruleset.as_fd(), file, rights) {
@@ -488,6 +492,17 @@ fn devpts() -> Result<OwnedFd, Errno> {
     fsconfig_create(&config)?;
     let attr = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     fsmount(&config, FsMountFlags::FSMOUNT_CLOEXEC, attr)
+}
+
+/// The file system of this IPC namespace's POSIX message queues, mounted nowhere; None
+/// on a kernel without them.
+fn queues() -> Result<Option<OwnedFd>, Errno> {
+    let config = match fsopen(c"mqueue", FsOpenFlags::FSOPEN_CLOEXEC) {
+        Err(Errno::NODEV) => return Ok(None),
+        config => config?,
+    };
+    fsconfig_create(&config)?;
+    fsmount(&config, FsMountFlags::FSMOUNT_CLOEXEC, QUIET | MountAttrFlags::MOUNT_ATTR_NOEXEC).map(Some)
 }
 
 /// Numbers written without the heap.

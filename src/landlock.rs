@@ -20,6 +20,9 @@ pub struct Ruleset {
     pub scoped: u64,
     /// Rights below paths inside.
     pub below: Vec<(CString, u64)>,
+    /// Are there POSIX message queues of the jail's own, which lie in a file system that
+    /// is mounted nowhere?
+    pub queues: bool,
     /// Descriptors whose files may be opened anew, as they are open already.
     pub descriptors: Vec<i32>,
     /// TCP ports that may be connected to.

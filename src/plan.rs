@@ -519,6 +519,7 @@ fn landlock(policy: &Policy, host: &Host, shows: &[Step], degraded: Option<&Degr
     } else {
         landlock::ruleset(abi, shows, mounts, own_pids, descriptors)
     };
+    ruleset.queues = ruleset.files != 0 && policy.ipc.value == Anchor::Private;
     if abi >= HAS_PORTS && degraded.is_some_and(|degraded| degraded.closed_net) {
         ruleset.only_ports(Vec::new(), Vec::new());
     } else if ports().next().is_some() {

@@ -154,7 +154,7 @@ fn beside_a_sleeper(flags: &str, inside: &str) -> Outcome {
     let line = format!(
         "sleep 1000 & \
          jail {flags} --ro . --status-fd 3 -- perl inside.pl 3> record; echo status $?; \
-         read -r _ _ state rest < /proc/$!/stat && echo sleeper $state; \
+         read -r _ _ state rest < /proc/$!/stat && echo sleeper $state | tr R S; \
          kill -KILL $!; grep -o '\"event\":\"end\"' record"
     );
     s.file("line", &line);

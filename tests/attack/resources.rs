@@ -81,12 +81,17 @@ def many():
         "--rlimit msgqueue=0",
         &[("call('mq_open', b'q', 0o102, 0o600, struct.pack('qqqq', 0, 1, 1, 0) + bytes(32))", "EMFILE|ENOMEM")],
     );
-    // Landlock knows no place for such a queue, as the manual says.
-    kit.inside("", &[("call('mq_open', b'q', 0o102, 0o600, None)", "EACCES")]);
-    kit.inside(
-        "--landlock none",
-        &[("call('mq_open', b'q', 0o102, 0o600, struct.pack('qqqq', 0, 1, 1, 0) + bytes(32))", "done")],
-    );
+    for flags in ["", "--landlock none", "--ipc host --landlock none"] {
+        kit.inside(
+            flags,
+            &[
+                ("call('mq_open', b'q', 0o102, 0o600, struct.pack('qqqq', 0, 1, 1, 0) + bytes(32))", "done"),
+                ("call('mq_unlink', b'q')", "done"),
+            ],
+        );
+    }
+    // Landlock knows no place for the host's, as the manual says.
+    kit.inside("--ipc host", &[("call('mq_open', b'q', 0o102, 0o600, None)", "EACCES")]);
 }
 
 #[test]
