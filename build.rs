@@ -4,6 +4,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 #[allow(dead_code)]
+#[path = "src/fakeroot.rs"]
+mod fakeroot;
+#[allow(dead_code)]
 #[path = "src/seccomp.rs"]
 mod seccomp;
 #[allow(dead_code)]
@@ -11,7 +14,7 @@ mod seccomp;
 mod syscalls;
 
 fn main() {
-    for file in ["build.rs", "src/seccomp.rs", "src/syscalls.rs"] {
+    for file in ["build.rs", "src/fakeroot.rs", "src/seccomp.rs", "src/syscalls.rs"] {
         println!("cargo::rerun-if-changed={file}");
     }
     let arch = match std::env::var("CARGO_CFG_TARGET_ARCH").as_deref() {

@@ -17,6 +17,8 @@ mod denied;
 mod error;
 #[path = "../src/explain.rs"]
 mod explain;
+#[path = "../src/fakeroot.rs"]
+mod fakeroot;
 #[path = "../src/filter.rs"]
 mod filter;
 #[path = "../src/flags.rs"]

@@ -129,6 +129,9 @@ impl Without<'_> {
             if let Some(change) = self.out.policy.syscalls.first() {
                 return Err(self.refuse(Some(&change.asked), Degradable::Seccomp, "the filter is what would do it", None));
             }
+            if let Some(asked) = &self.out.policy.fakeroot {
+                return Err(self.refuse(Some(asked), Degradable::Seccomp, "the filter is what would answer", None));
+            }
             self.out.policy.seccomp.value = Seccomp::None;
         }
         Ok(())
@@ -202,7 +205,7 @@ impl Without<'_> {
             private(&policy.home),
             id(&policy.uid),
             id(&policy.gid),
-            policy.as_root.clone(),
+            policy.jailed_root().cloned(),
             policy.nested.clone(),
             policy.caps.first().map(|(_, asked)| asked.clone()),
             policy.net.asked.clone().filter(|_| policy.net.value == Net::Pasta),

@@ -144,7 +144,10 @@ fn what(call: Option<&Call>, treatment: Treatment, made: &Made) -> String {
             socket(first, second, third)
         }
         Treatment::Limit(Limit::Priority | Limit::IoPriority) => "of process group 0".into(),
-        Treatment::Limit(Limit::Keyctl) | Treatment::Allow | Treatment::Refuse(_) => return call.name.into(),
+        Treatment::Limit(Limit::Keyctl | Limit::Ids { .. } | Limit::Node { .. })
+        | Treatment::Allow
+        | Treatment::Refuse(_)
+        | Treatment::Done => return call.name.into(),
     };
     format!("{}({argument})", call.name)
 }

@@ -100,9 +100,13 @@ impl fmt::Display for Op {
             Self::Landlock => f.write_str("put Landlock's rules on"),
             Self::FilterCalls { filter } => {
                 f.write_str("system calls by the default policy (seccomp)")?;
-                for (what, calls) in [("allowed", &filter.allowed), ("refused", &filter.refused)] {
+                for (what, calls) in [
+                    ("allowed, too", &filter.allowed),
+                    ("refused, too", &filter.refused),
+                    ("answered as done where one id cannot do it", &filter.answered),
+                ] {
                     if !calls.is_empty() {
-                        write!(f, "; {what}, too: {}", calls.join(" "))?;
+                        write!(f, "; {what}: {}", calls.join(" "))?;
                     }
                 }
                 f.write_str(if filter.told { "; each refusal is told" } else { "" })

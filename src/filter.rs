@@ -147,7 +147,7 @@ pub fn check(powers: Powers, changes: &[Change], told: bool) -> Result<(), Error
         if here().all(|call| treatment(call, powers, changes.iter()) == treatment(call, powers, without())) {
             let problem = match change.to {
                 Treatment::Allow => "has no effect: it is allowed anyway",
-                Treatment::Refuse(_) | Treatment::Limit(_) => "has no effect: it is refused so anyway",
+                Treatment::Refuse(_) | Treatment::Limit(_) | Treatment::Done => "has no effect: it is refused so anyway",
             };
             return refuse(change, problem.into(), "leave it out");
         }
@@ -183,13 +183,16 @@ pub struct Filter {
     pub allowed: Vec<&'static str>,
     /// What is refused, or refused otherwise.
     pub refused: Vec<&'static str>,
+    /// What is answered as done, or some of it.
+    pub answered: Vec<&'static str>,
     /// Does it ask the launcher what to answer, which tells of it?
     pub told: bool,
 }
 
 /// The default policy.
 pub fn default() -> Filter {
-    Filter { program: Program::Borrowed(&DEFAULT), allowed: Vec::new(), refused: Vec::new(), told: false }
+    let none = Vec::new;
+    Filter { program: Program::Borrowed(&DEFAULT), allowed: none(), refused: none(), answered: none(), told: false }
 }
 
 /// Compiles it, unless nothing is changed.
@@ -203,10 +206,11 @@ pub fn filter(powers: Powers, changes: &[Change]) -> Result<Filter, Error> {
         match treat(call) {
             treatment if treatment == seccomp::treatment(call, 0) => {}
             Treatment::Refuse(_) | Treatment::Limit(Limit::Internet | Limit::Unix) => filter.refused.push(call.name),
+            Treatment::Done | Treatment::Limit(Limit::Ids { .. } | Limit::Node { .. }) => filter.answered.push(call.name),
             Treatment::Allow | Treatment::Limit(_) => filter.allowed.push(call.name),
         }
     }
-    if !filter.allowed.is_empty() || !filter.refused.is_empty() {
+    if [&filter.allowed, &filter.refused, &filter.answered].into_iter().any(|calls| !calls.is_empty()) {
         let compiled = seccomp::compile(HERE, treat);
         filter.program = Program::Owned(compiled.map_err(|error| Error {
             doing: "compile the system-call policy".into(),

@@ -20,6 +20,7 @@ mod denied;
 mod diagnose;
 mod error;
 mod explain;
+mod fakeroot;
 mod filter;
 mod flags;
 mod forward;

@@ -259,7 +259,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     let caller = Ids { uid: host.uid, gid: host.gid };
     let ids = ids(policy, caller);
     let named = policy.caps.iter().fold(0, |set, (number, _)| set | caps::only(*number));
-    let keep = named | if policy.as_root.is_some() { caps::JAILED_ROOT } else { 0 };
+    let keep = named | if policy.jailed_root().is_some() { caps::JAILED_ROOT } else { 0 };
     let lock = keep & caps::only(caps::SYS_ADMIN) != 0;
     let (mut namespaces, mut later) = namespaces(policy, lock);
     if bare {
@@ -315,7 +315,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         Step { op: Op::HostRoot, asked: policy.degrade.as_ref().and_then(|degrade| degrade.asked.clone()) }
     } else {
         let id = || [&policy.uid, &policy.gid].into_iter().flatten().find_map(|s| s.asked.clone());
-        Step { op: Op::MapIds { inside: ids, outside: caller }, asked: policy.as_root.clone().or_else(id) }
+        Step { op: Op::MapIds { inside: ids, outside: caller }, asked: policy.jailed_root().cloned().or_else(id) }
     });
     inside.push(default(Op::NewKeyring));
     let mut own = Vec::new();
@@ -375,7 +375,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     if let Some(asked) = &policy.new_session {
         last.push(Step { op: Op::NewSession, asked: Some(asked.clone()) });
     }
-    last.push(Step { op: Op::Capabilities { keep }, asked: policy.as_root.clone().or_else(|| first(&policy.caps)) });
+    last.push(Step { op: Op::Capabilities { keep }, asked: policy.jailed_root().cloned().or_else(|| first(&policy.caps)) });
     last.push(builder.chdir(policy)?);
     let mut limits: Vec<&(Limit, Asked)> = policy.rlimits.iter().collect();
     limits.sort_by_key(|(limit, _)| limit.name());
@@ -473,7 +473,8 @@ fn filter_calls(policy: &Policy, closed: &[Change]) -> Result<Option<(Step, Opti
     let changes = policy.syscalls.iter().chain(closed);
     let named = changes.map(|change| &change.asked).min_by_key(|asked| asked.text());
     let opened = || policy.caps.iter().filter(|(number, _)| OPENING.contains(number)).min_by_key(|(number, _)| *number);
-    let changed = named.or(policy.nested.as_ref()).or_else(|| opened().map(|(_, asked)| asked)).or(policy.seccomp.asked.as_ref());
+    let changed = named.or(policy.fakeroot.as_ref()).or(policy.nested.as_ref());
+    let changed = changed.or_else(|| opened().map(|(_, asked)| asked)).or(policy.seccomp.asked.as_ref());
     let asked = policy.trace_denied.as_ref().or(changed);
     Ok(Some((Step { op: Op::FilterCalls { filter }, asked: asked.cloned() }, trace)))
 }
@@ -596,7 +597,7 @@ fn first<N: Ord + Copy>(asked: &[(N, Asked)]) -> Option<Asked> {
 }
 
 fn ids(policy: &Policy, caller: Ids) -> Ids {
-    if policy.as_root.is_some() {
+    if policy.jailed_root().is_some() {
         return Ids { uid: 0, gid: 0 };
     }
     Ids { uid: policy.uid.as_ref().map_or(caller.uid, |s| s.value), gid: policy.gid.as_ref().map_or(caller.gid, |s| s.value) }

@@ -12,7 +12,7 @@ use crate::error::{Asked, Error};
 use crate::filter::{self, Change, Refusal, Subject};
 use crate::rlimits::{self, Limit};
 use crate::seccomp::Treatment;
-use crate::syscalls::{NESTED, NET_RAW, Powers, SYS_ADMIN, SYS_BOOT};
+use crate::syscalls::{FAKEROOT, NESTED, NET_RAW, Powers, SYS_ADMIN, SYS_BOOT};
 use crate::text::{nearest, shown};
 use crate::units;
 
@@ -234,6 +234,7 @@ pub struct Policy {
     pub uid: Option<Setting<u32>>,
     pub gid: Option<Setting<u32>>,
     pub as_root: Option<Asked>,
+    pub fakeroot: Option<Asked>,
     pub root: Option<Setting<PathBuf>>,
     pub writable: Option<Asked>,
     pub entries: Vec<Entry>,
@@ -299,6 +300,7 @@ impl Policy {
             uid: None,
             gid: None,
             as_root: None,
+            fakeroot: None,
             root: None,
             writable: None,
             entries: Vec::new(),
@@ -335,7 +337,17 @@ impl Policy {
         let caps = [(caps::SYS_ADMIN, SYS_ADMIN), (caps::SYS_BOOT, SYS_BOOT), (caps::NET_RAW, NET_RAW)];
         let named = |number: u32| self.caps.iter().any(|(named, _)| *named == number);
         let of_caps = caps.into_iter().filter(|(number, _)| named(*number)).fold(0, |powers, (_, power)| powers | power);
-        of_caps | if self.nested.is_some() { NESTED } else { 0 }
+        let of_flags = [(&self.nested, NESTED), (&self.fakeroot, FAKEROOT)];
+        of_flags.into_iter().filter(|(asked, _)| asked.is_some()).fold(of_caps, |powers, (_, power)| powers | power)
+    }
+
+    /// The flag that makes the command uid and gid 0, with a jailed root's powers.
+    pub fn jailed_root(&self) -> Option<&Asked> {
+        self.roots().into_iter().flatten().next()
+    }
+
+    fn roots(&self) -> [Option<&Asked>; 2] {
+        [self.as_root.as_ref(), self.fakeroot.as_ref()]
     }
 }
 
@@ -406,6 +418,7 @@ fn set(policy: &mut Policy, given: &Given) -> Result<(), Error> {
         "uid" => policy.uid = Some(Setting { value: id(given)?, asked: Some(asked) }),
         "gid" => policy.gid = Some(Setting { value: id(given)?, asked: Some(asked) }),
         "as-root" => policy.as_root = Some(asked),
+        "fakeroot" => policy.fakeroot = Some(asked),
         "root" => policy.root = Some(Setting { value: path(given, 0)?, asked: Some(asked) }),
         "writable" => policy.writable = Some(asked),
         "ro" | "ro-try" => bind(policy, given, Access::ReadOnly, 0)?,
@@ -693,10 +706,17 @@ fn contradictions(policy: &Policy) -> Result<(), Error> {
     if let (Some(asked), None) = (&policy.writable, &policy.root) {
         return refuse(asked, "has no effect without --root", "name the tree with --root, or a directory with --rw");
     }
-    if let (Some(_), Some(id)) = (&policy.as_root, policy.uid.as_ref().or(policy.gid.as_ref())) {
-        if let Some(asked) = &id.asked {
-            return refuse(asked, "contradicts --as-root, which is uid and gid 0", "leave out one of the two");
+    let mut roots = policy.roots().into_iter().flatten();
+    if let Some(root) = roots.next() {
+        if let Some(other) = roots.next() {
+            return refuse(other, &format!("contradicts {}: each is a root of its own", root.text()), "leave out one of the two");
         }
+        if let Some(Setting { asked: Some(asked), .. }) = policy.uid.as_ref().or(policy.gid.as_ref()) {
+            return refuse(asked, &format!("contradicts {}, which is uid and gid 0", root.text()), "leave out one of the two");
+        }
+    }
+    if let (Some(asked), Seccomp::None) = (&policy.fakeroot, policy.seccomp.value) {
+        return refuse(asked, "contradicts --seccomp none, which leaves out what would answer", "leave out one of the two");
     }
     if policy.pid.value == Anchor::Host {
         if let (Anchor::Private, Some(asked)) = (policy.proc.value, &policy.proc.asked) {
@@ -775,8 +795,8 @@ fn contradictions(policy: &Policy) -> Result<(), Error> {
         if policy.caps[..index].iter().any(|(other, _)| other == number) {
             return refuse(asked, "the capability is named twice", "name it once");
         }
-        if policy.as_root.is_some() && caps::JAILED_ROOT & caps::only(*number) != 0 {
-            return refuse(asked, "has no effect: --as-root has it", "leave it out");
+        if let (Some(root), true) = (policy.jailed_root(), caps::JAILED_ROOT & caps::only(*number) != 0) {
+            return refuse(asked, &format!("has no effect: {} has it", root.text()), "leave it out");
         }
         if *number == caps::SYS_RESOURCE && policy.nested.is_none() {
             return refuse(asked, "lets the command allow itself user namespaces again", "add --nested, or leave it out");
@@ -894,6 +914,10 @@ mod tests {
         for (line, expected) in [
             ("--writable x", "--writable: has no effect without --root"),
             ("--as-root --uid 5 x", "--uid 5: contradicts --as-root"),
+            ("--fakeroot --gid 5 x", "--gid 5: contradicts --fakeroot"),
+            ("--as-root --fakeroot x", "--fakeroot: contradicts --as-root"),
+            ("--fakeroot --seccomp none x", "--fakeroot: contradicts --seccomp none"),
+            ("--fakeroot --cap chown x", "has no effect: --fakeroot has it"),
             ("--pid host --proc private x", "contradicts --pid host"),
             ("--proc host x", "add --pid host"),
             ("--pid host --init none x", "--init none: contradicts --pid host"),

@@ -16,7 +16,8 @@ use seccompiler::{
     SeccompRule, TargetArch, sock_filter,
 };
 
-use crate::syscalls::{Arch, CALLS, Call, Limit, NESTED, NET_RAW, Powers, Verdict};
+use crate::fakeroot;
+use crate::syscalls::{Arch, CALLS, Call, FAKEROOT, Limit, NESTED, NET_RAW, Powers, Verdict};
 
 /// Instructions as the kernel takes them.
 pub type Program = Cow<'static, [sock_filter]>;
@@ -30,17 +31,24 @@ pub enum Treatment {
     Refuse(u16),
     /// Its arguments decide.
     Limit(Limit),
+    /// It is not made, and answered as if it had been.
+    Done,
 }
 
 /// The kernel's error numbers, alike on all machines of the table.
 pub const EPERM: u16 = 1;
 /// No such call.
 pub const ENOSYS: u16 = 38;
+/// No error: the call gives 0.
+const DONE: u16 = 0;
 /// No such family of sockets.
 pub const EAFNOSUPPORT: u16 = 97;
 
 /// What the default policy makes of `call` for a command with these powers.
 pub fn treatment(call: &Call, powers: Powers) -> Treatment {
+    if let (true, Some(answer)) = (powers & FAKEROOT != 0, fakeroot::answer(call.name)) {
+        return answer;
+    }
     match call.verdict {
         Verdict::Out(but, _) | Verdict::Absent(but, _) if but & powers != 0 => Treatment::Allow,
         Verdict::Limited(Limit::Clone | Limit::Unshare, _) if powers & NESTED != 0 => Treatment::Allow,
@@ -161,6 +169,7 @@ fn leaf(arch: Arch, number: u32, treatment: Treatment) -> Result<BpfProgram, Bac
     let limit = match treatment {
         Treatment::Allow => return Ok(vec![returns(&SeccompAction::Allow)]),
         Treatment::Refuse(number) => return Ok(vec![returns(&errno(number))]),
+        Treatment::Done => return Ok(vec![returns(&errno(DONE))]),
         Treatment::Limit(limit) => limit,
     };
     let part = |rules, then, otherwise| part(arch, number, rules, then, otherwise);
@@ -206,6 +215,18 @@ fn leaf(arch: Arch, number: u32, treatment: Treatment) -> Result<BpfProgram, Bac
         Limit::Keyctl => {
             let join = vec![low(0, Is::Eq, KEYCTL_JOIN_SESSION_KEYRING)?, whole(1, Is::Eq, 0)?];
             part(vec![join], allow, eperm)
+        }
+        Limit::Ids { first, count } => {
+            let mut all = vec![returns(&allow)];
+            for index in (first..first + count).rev() {
+                let real = vec![vec![low(index, Is::Eq, 0)?], vec![low(index, Is::Eq, NO_ID)?]];
+                all = then(part(real, GO_ON, errno(DONE))?, all);
+            }
+            Ok(all)
+        }
+        Limit::Node { mode } => {
+            let device = [S_IFCHR, S_IFBLK].map(|kind| low(mode, Is::MaskedEq(S_IFMT), kind).map(|is| vec![is]));
+            part(device.into_iter().collect::<Result<_, _>>()?, errno(DONE), allow)
         }
     }
 }
@@ -267,10 +288,12 @@ pub fn lets(arch: Arch, treatment: Treatment, made: &Made) -> Result<bool, Backe
 }
 
 /// The same policy with another in the kernel's place: who listens is asked for each
-/// answer that is an error.
+/// answer that is an error; what is answered as done is none.
 pub fn asking(program: &[sock_filter]) -> BpfProgram {
     let ask = |at: &sock_filter| match at {
-        sock_filter { code: RETURN, k, .. } if k & ACTION == u32::from(SeccompAction::Errno(0)) => instruction(RETURN, 0, 0, ASK),
+        sock_filter { code: RETURN, k, .. } if k & ACTION == u32::from(SeccompAction::Errno(0)) && k & !ACTION != 0 => {
+            instruction(RETURN, 0, 0, ASK)
+        }
         other => other.clone(),
     };
     program.iter().map(ask).collect()
@@ -305,6 +328,11 @@ const TIOCSETD: u64 = 0x5423;
 const KEYCTL_JOIN_SESSION_KEYRING: u64 = 1;
 const PRIO_PGRP: u64 = 1;
 const IOPRIO_WHO_PGRP: u64 = 2;
+/// (uid_t)-1: leave it as it is.
+const NO_ID: u64 = LOW;
+const S_IFMT: u64 = 0o170_000;
+const S_IFCHR: u64 = 0o020_000;
+const S_IFBLK: u64 = 0o060_000;
 
 /// AF_INET or AF_INET6.
 fn inet() -> Result<SeccompCondition, BackendError> {

@@ -1,10 +1,12 @@
 //! Compiled policies, run as the kernel runs them.
 
 use super::*;
-use crate::syscalls::{SYS_ADMIN, SYS_BOOT, find};
+use crate::fakeroot::ANSWERED;
+use crate::syscalls::{FAKEROOT, SYS_ADMIN, SYS_BOOT, find};
 
 const ARCHES: [Arch; 2] = [Arch::X86_64, Arch::Aarch64];
 const ALLOW: u32 = 0x7fff_0000;
+const DONE: u32 = 0x0005_0000;
 const I386: u32 = 0x4000_0003;
 const ARM: u32 = 0x4000_0028;
 
@@ -76,7 +78,7 @@ fn each(powers: Powers, name: &str, arguments: &[u64], expected: u32) {
 #[test]
 fn every_number_is_treated_as_the_table_says() {
     for arch in ARCHES {
-        for powers in 0..16 {
+        for powers in 0..32 {
             let program = policy(arch, powers);
             for number in (0..2000).chain([0x3fff_ffff, 0x7fff_ffff, 0x8000_0000, 0xffff_fffe]) {
                 let call = CALLS.iter().find(|call| call.number(arch).map(u32::from) == Some(number));
@@ -86,6 +88,7 @@ fn every_number_is_treated_as_the_table_says() {
                     Treatment::Allow => assert!(said.action == ALLOW && !said.asked, "{call:?}"),
                     Treatment::Refuse(expected) => assert!(said.action == errno(expected) && !said.asked, "{number} {call:?}"),
                     Treatment::Limit(_) => assert!(said.asked, "{call:?}"),
+                    Treatment::Done => assert!(said.action == DONE && !said.asked, "{call:?}"),
                 }
             }
         }
@@ -95,7 +98,7 @@ fn every_number_is_treated_as_the_table_says() {
 #[test]
 fn other_ways_into_the_kernel_lead_nowhere() {
     for arch in ARCHES {
-        let program = policy(arch, NESTED | SYS_ADMIN | SYS_BOOT | NET_RAW);
+        let program = policy(arch, NESTED | SYS_ADMIN | SYS_BOOT | NET_RAW | FAKEROOT);
         for number in 0..2000 {
             for audit in [I386, ARM, 0] {
                 assert_eq!(run(&program, audit, number, [0; 6]).action, errno(ENOSYS));
@@ -235,6 +238,81 @@ fn what_mounts_and_names_is_open_to_those_who_may() {
 }
 
 #[test]
+fn a_fake_root_is_answered_what_the_table_says_and_nothing_else() {
+    for (index, (name, treatment, why)) in ANSWERED.iter().enumerate() {
+        let call = find(name).unwrap_or_else(|| panic!("{name} is no call"));
+        assert!(ANSWERED[..index].iter().all(|(other, ..)| other < name), "{name} is out of order");
+        assert!(why.len() > 10, "{name}");
+        // Nothing that is refused otherwise is answered instead.
+        assert_eq!(seccomp_default(call), Treatment::Allow, "{name}");
+        assert!(matches!(treatment, Treatment::Done | Treatment::Limit(Limit::Ids { .. } | Limit::Node { .. })), "{name}");
+    }
+    let programs = ARCHES.map(|arch| (arch, policy(arch, FAKEROOT)));
+    for call in CALLS {
+        let answered = ANSWERED.iter().any(|(name, ..)| *name == call.name);
+        assert_eq!(super::treatment(call, FAKEROOT) == seccomp_default(call), !answered, "{}", call.name);
+        for (arch, program) in &programs {
+            let Some(number) = call.number(*arch) else { continue };
+            let all = [[0; 6], [33; 6], [0x2000; 6], [0x6000; 6], [u64::MAX; 6]];
+            let done = all.iter().any(|six| run(program, audit(*arch), number.into(), *six).action == DONE);
+            assert_eq!(done, answered, "{} {arch:?}", call.name);
+        }
+    }
+}
+
+fn seccomp_default(call: &Call) -> Treatment {
+    super::treatment(call, 0)
+}
+
+#[test]
+fn a_fake_roots_ids_are_real_where_there_is_one_and_answered_elsewhere() {
+    let none = 0xffff_ffff;
+    for (name, before, count, after) in [
+        ("chown", 1, 2, 0),
+        ("lchown", 1, 2, 0),
+        ("fchown", 1, 2, 0),
+        ("fchownat", 2, 2, 1),
+        ("setuid", 0, 1, 0),
+        ("setgid", 0, 1, 0),
+        ("setreuid", 0, 2, 0),
+        ("setregid", 0, 2, 0),
+        ("setresuid", 0, 3, 0),
+        ("setresgid", 0, 3, 0),
+    ] {
+        let call = |ids: &[u64]| [&vec![33; before][..], &ids[..count], &vec![33; after]].concat();
+        for real in [[0, 0, 0], [none, none, none], [0, none, 0], [none, 0, none], [1 << 32, 7 << 32 | none, 0]] {
+            each(FAKEROOT, name, &call(&real), ALLOW);
+        }
+        for id in [1, 33, 65534, none - 1, 1 << 31] {
+            each(FAKEROOT, name, &call(&[id; 3]), DONE);
+            for at in 0..count {
+                let mut ids = [0, none, 0];
+                ids[at] = id;
+                each(FAKEROOT, name, &call(&ids), DONE);
+                each(0, name, &call(&ids), ALLOW);
+            }
+        }
+    }
+    each(FAKEROOT, "setgroups", &[0, 0], DONE);
+    each(FAKEROOT, "setfsuid", &[33], ALLOW);
+}
+
+#[test]
+fn a_fake_roots_device_nodes_are_answered_and_other_nodes_made() {
+    for permissions in [0, 0o666, 0o4777, 0xffff_0000_0000_0000] {
+        for (kind, expected) in
+            [(0o020_000, DONE), (0o060_000, DONE), (0, ALLOW), (0o010_000, ALLOW), (0o100_000, ALLOW), (0o140_000, ALLOW)]
+        {
+            // What is no kind at all is the kernel's to refuse.
+            each(FAKEROOT, "mknod", &[33, kind | permissions, 0x103], expected);
+            each(FAKEROOT, "mknodat", &[3, 33, kind | permissions, 0x103], expected);
+            each(0, "mknodat", &[3, 33, kind | permissions, 0x103], ALLOW);
+        }
+    }
+    each(FAKEROOT, "mknodat", &[0x2000, 0x2000, 0o040_755, 0], ALLOW);
+}
+
+#[test]
 fn the_program_is_short_to_install() {
     for arch in ARCHES {
         let program = policy(arch, 0);
@@ -265,7 +343,7 @@ fn who_answers_in_the_kernels_place_says_what_the_kernel_would() {
     let some =
         [[0; 6], senseless, [1, 2, 3, 4, 5, 6], [16, 3, 0, 0, 0, 0], [1 << 32 | 2, 0x8_0003, 0x5412, 0, 0, 0], [0x5412; 6]];
     for arch in ARCHES {
-        for powers in 0..16 {
+        for powers in 0..32 {
             let program = policy(arch, powers);
             let asking = asking(&program);
             assert_eq!(asking.len(), program.len());
@@ -275,7 +353,7 @@ fn who_answers_in_the_kernels_place_says_what_the_kernel_would() {
                     let answer = refusal(&program, &Made { audit, number, arguments });
                     assert_eq!(answer.map_or(ALLOW, errno), said, "{number} {arguments:x?}");
                     // It is asked about these, and about no other.
-                    let expected = if said == ALLOW { ALLOW } else { ASK };
+                    let expected = if [ALLOW, DONE].contains(&said) { said } else { ASK };
                     assert_eq!(run(&asking, audit, number, arguments).action, expected, "{number} {arguments:x?}");
                 }
             }

@@ -28,6 +28,8 @@ pub const SYS_ADMIN: Powers = 2;
 pub const SYS_BOOT: Powers = 4;
 /// `--cap net_raw`.
 pub const NET_RAW: Powers = 8;
+/// `--fakeroot`, which opens nothing: see `fakeroot`.
+pub const FAKEROOT: Powers = 16;
 
 /// A check of arguments, each written in `seccomp`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +58,11 @@ pub enum Limit {
     Priority,
     /// ioprio_set(2), the same.
     IoPriority,
+    /// Ids in `count` arguments from `first` on: the call is made if each is 0 or says
+    /// "none", and otherwise answered as done.
+    Ids { first: u8, count: u8 },
+    /// A device node, by the mode in this argument, is answered as done.
+    Node { mode: u8 },
 }
 
 /// One system call.
