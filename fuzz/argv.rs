@@ -37,6 +37,8 @@ mod policy;
 mod rlimits;
 #[path = "../src/seccomp.rs"]
 mod seccomp;
+#[path = "../src/subordinate.rs"]
+mod subordinate;
 #[path = "../src/sys.rs"]
 mod sys;
 #[path = "../src/syscalls.rs"]

@@ -15,7 +15,10 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_set_string,
     fsmount, fsopen, move_mount, open_tree, unmount,
 };
-use rustix::process::{DumpableBehavior, Pid, Rlimit, chdir, fchdir, pivot_root, set_dumpable_behavior, setrlimit, setsid};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{
+    DumpableBehavior, Pid, Rlimit, WaitOptions, chdir, fchdir, pivot_root, set_dumpable_behavior, setrlimit, setsid, waitpid,
+};
 use rustix::system::sethostname;
 use rustix::thread::{
     CapabilitySet, CapabilitySets, configure_capability_in_ambient_set, nanosleep, remove_capability_from_bounding_set,
@@ -27,11 +30,11 @@ use crate::cgroup::Cgroup;
 use crate::greeting::{Greeter, Handed};
 use crate::landlock::{self, Ruleset};
 use crate::orphans::Children;
-use crate::plan::{Ids, Op, Place};
+use crate::plan::{Kept, Op, Place, Range};
 use crate::policy::Access;
 use crate::pty;
 use crate::report::{NAMESPACES, Report};
-use crate::sys::{self, Arguments, MountAttr};
+use crate::sys::{self, Arguments, Cloned, MountAttr, SignalSet};
 
 /// Told to process 1 when the launcher died and it has no process table of its
 /// own with which everything would die: a real-time signal that nothing sends.
@@ -152,12 +155,16 @@ impl<'a> State<'a> {
                 if rustix::process::getppid() == self.init { Ok(()) } else { Err(Errno::SRCH) }
             }
             Op::MapIds { inside, outside } => {
-                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                self.proc_self = Some(openat(CWD, c"/proc/self", flags, Mode::empty())?);
+                self.open_proc_self()?;
                 // Without privilege a group map may be written only once
                 // setgroups(2) is denied for good (Linux 3.19, CVE-2014-8989).
                 self.write_proc(c"setgroups", "deny")?;
-                self.map(*inside, *outside)
+                self.map(&[Range::one(inside.uid, outside.uid)], &[Range::one(inside.gid, outside.gid)])
+            }
+            Op::MapSubids { .. } => {
+                self.open_proc_self()?;
+                Report::AwaitsIds.send(self.report);
+                self.wait_for_launcher()
             }
             Op::NewKeyring => match new_session_keyring() {
                 // A kernel without keys has none to pass.
@@ -281,19 +288,17 @@ impl<'a> State<'a> {
                 unmount(c".", UnmountFlags::DETACH)?;
                 chdir(c"/")
             }
-            Op::LockMounts { namespaces, ids } => {
-                sys::unshare(*namespaces)?;
-                self.map(*ids, *ids)
-            }
+            Op::LockMounts { namespaces, ids } => match ids {
+                Kept::One(ids) => {
+                    sys::unshare(*namespaces)?;
+                    self.map(&[Range::one(ids.uid, ids.uid)], &[Range::one(ids.gid, ids.gid)])
+                }
+                Kept::All { uids, gids } => self.unshare_and_map(*namespaces, uids, gids),
+            },
             Op::NoUserNamespaces => self.allow_no_user_namespaces(),
             Op::AwaitNetwork => {
                 Report::AwaitsNetwork.send(self.report);
-                match read(self.go.as_ref().ok_or(Errno::BADF)?, &mut [0]) {
-                    Ok(1) => Ok(()),
-                    // The launcher has said why, or is dead.
-                    Ok(_) => Err(Errno::PIPE),
-                    Err(errno) => Err(errno),
-                }
+                self.wait_for_launcher()
             }
             Op::TellNamespaces => {
                 let dir = self.proc_self.as_ref().ok_or(Errno::BADF)?;
@@ -413,11 +418,55 @@ impl<'a> State<'a> {
         Ok(file)
     }
 
-    fn map(&self, inside: Ids, outside: Ids) -> Result<(), Errno> {
-        for (file, inside, outside) in [(c"uid_map", inside.uid, outside.uid), (c"gid_map", inside.gid, outside.gid)] {
-            let mut line = Line { bytes: [0; 32], length: 0 };
-            write!(line, "{inside} {outside} 1").map_err(|_| Errno::OVERFLOW)?;
-            let text = core::str::from_utf8(&line.bytes[..line.length]).map_err(|_| Errno::ILSEQ)?;
+    fn open_proc_self(&mut self) -> Result<(), Errno> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        self.proc_self = Some(openat(CWD, c"/proc/self", flags, Mode::empty())?);
+        Ok(())
+    }
+
+    fn wait_for_launcher(&self) -> Result<(), Errno> {
+        wait_for_byte(self.go.as_ref().ok_or(Errno::BADF)?)
+    }
+
+    /// Makes namespaces with more ids than one, which only a process with CAP_SETUID
+    /// outside of them may map. It is process 2 for as long as that takes.
+    fn unshare_and_map(&self, namespaces: i32, uids: &[Range], gids: &[Range]) -> Result<(), Errno> {
+        let (told, tell) = pipe_with(PipeFlags::CLOEXEC)?;
+        let mapper = match sys::clone(0)? {
+            Cloned::Parent(mapper) => mapper,
+            Cloned::Child => {
+                drop(tell);
+                let mapped = wait_for_byte(&told).and_then(|()| self.map(uids, gids));
+                sys::exit_now(mapped.map_or_else(Errno::raw_os_error, |()| 0))
+            }
+        };
+        let unshared = sys::unshare(namespaces).and_then(|()| write(&tell, b"\n").map(drop));
+        drop(tell);
+        let status = loop {
+            match waitpid(Some(mapper), WaitOptions::empty()) {
+                Ok(ended) => break ended,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        };
+        unshared?;
+        // The command is not to find a signal that is not of its own children.
+        let _ = SignalSet::of(&[libc::SIGCHLD]).wait(Some(0));
+        match status.and_then(|(_, status)| status.exit_status()) {
+            Some(0) => Ok(()),
+            Some(errno) => Err(Errno::from_raw_os_error(errno)),
+            None => Err(Errno::SRCH),
+        }
+    }
+
+    fn map(&self, uids: &[Range], gids: &[Range]) -> Result<(), Errno> {
+        for (file, ranges) in [(c"uid_map", uids), (c"gid_map", gids)] {
+            // The kernel takes less than a page.
+            let mut lines = Line { bytes: [0; 4096], length: 0 };
+            for Range { inside, outside, count } in ranges {
+                writeln!(lines, "{inside} {outside} {count}").map_err(|_| Errno::OVERFLOW)?;
+            }
+            let text = core::str::from_utf8(&lines.bytes[..lines.length]).map_err(|_| Errno::ILSEQ)?;
             self.write_proc(file, text)?;
         }
         Ok(())
@@ -505,19 +554,29 @@ fn queues() -> Result<Option<OwnedFd>, Errno> {
     fsmount(&config, FsMountFlags::FSMOUNT_CLOEXEC, QUIET | MountAttrFlags::MOUNT_ATTR_NOEXEC).map(Some)
 }
 
+/// The other side has said that it is done.
+fn wait_for_byte(pipe: &OwnedFd) -> Result<(), Errno> {
+    match read(pipe, &mut [0]) {
+        Ok(1) => Ok(()),
+        // It has said elsewhere why not, or is dead.
+        Ok(_) => Err(Errno::PIPE),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// Numbers written without the heap.
-struct Line {
-    bytes: [u8; 32],
+struct Line<const SIZE: usize> {
+    bytes: [u8; SIZE],
     length: usize,
 }
 
-impl Line {
+impl<const SIZE: usize> Line<SIZE> {
     fn c_str(&self) -> Result<&CStr, Errno> {
         CStr::from_bytes_until_nul(&self.bytes).map_err(|_| Errno::OVERFLOW)
     }
 }
 
-impl core::fmt::Write for Line {
+impl<const SIZE: usize> core::fmt::Write for Line<SIZE> {
     fn write_str(&mut self, text: &str) -> core::fmt::Result {
         let end = self.length + text.len();
         self.bytes.get_mut(self.length..end).ok_or(core::fmt::Error)?.copy_from_slice(text.as_bytes());

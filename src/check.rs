@@ -159,6 +159,7 @@ pub fn run(policy: &Policy, host: &mut Host, arguments: &Arguments, format: Form
         host.lacks.push((Degradable::Landlock, Layer::Kernel));
     }
     findings.push(cgroup(host));
+    findings.push(subids(host));
 
     // All of it together, up to the command, which is none.
     let whole = |policy: &Policy| {
@@ -282,6 +283,16 @@ fn cgroup(host: &Host) -> Finding {
             Finding { layer: "cgroup delegation", works: false, needed: false, detail: error.problem, remedy: error.remedy }
         }
     }
+}
+
+/// Not needed by a jail without flags: --subids.
+fn subids(host: &Host) -> Finding {
+    let ids = Ids { uid: host.uid, gid: host.gid };
+    let (works, detail, remedy) = match plan::subids(ids, &host.subordinate(), &Asked::new("subids", &[])) {
+        Ok(subids) => (true, Op::MapSubids { subids }.to_string(), String::new()),
+        Err(error) => (false, error.problem, error.remedy),
+    };
+    Finding { layer: "subordinate ids", works, needed: false, detail, remedy }
 }
 
 fn text(findings: &[Finding]) -> String {

@@ -11,6 +11,8 @@ use crate::pasta::Pasta;
 use crate::plan::{Op, Plan, Step};
 use crate::policy::Degradable;
 use crate::report::Report;
+use crate::subids::Unmapped;
+use crate::subordinate::MAPPERS;
 use crate::text::shown;
 
 /// What is read to tell causes apart.
@@ -144,13 +146,19 @@ pub fn error(plan: &Plan, failure: Failure, signs: &Signs) -> Error {
         },
         Failure::Killed(None) => plain("wait for the command", Errno::CHILD, signs),
         Failure::Pasta(failure) => pasta(plan, failure),
+        Failure::Subids(failure) => unmapped(plan, failure),
         Failure::Outside(index, errno) => step(plan.outside.get(index), errno, signs),
         Failure::Inside(Report::Inside(index, errno)) => step(plan.inside.get(index), errno, signs),
         Failure::Inside(Report::Last(index, errno)) => step(plan.last.get(index), errno, signs),
         Failure::Inside(Report::Fork(errno)) => plain("start the command's process", errno, signs),
         Failure::Inside(Report::Exec { index, found, errno }) => exec(plan, index, found, errno),
         Failure::Inside(
-            Report::Ended(_) | Report::AwaitsNetwork | Report::Namespace(..) | Report::Stopped(_) | Report::Continued,
+            Report::Ended(_)
+            | Report::AwaitsNetwork
+            | Report::AwaitsIds
+            | Report::Namespace(..)
+            | Report::Stopped(_)
+            | Report::Continued,
         ) => plain("wait for the command", Errno::IO, signs),
         Failure::Relay(errno) => Error {
             doing: "relay between the jail's terminal and the standard streams".into(),
@@ -177,6 +185,28 @@ fn pasta(plan: &Plan, failure: Pasta) -> Error {
     };
     Error {
         doing: "connect the network".into(),
+        layer,
+        ..Error::usage(step.and_then(|s| s.asked.as_ref()).map(|a| a.text().to_owned()), problem, remedy)
+    }
+}
+
+/// newuidmap(1) or newgidmap(1) did not map the ids.
+fn unmapped(plan: &Plan, failure: Unmapped) -> Error {
+    let step = plan.inside.iter().find(|step| matches!(step.op, Op::MapSubids { .. }));
+    let (problem, layer, remedy) = match failure {
+        Unmapped::Start(which, errno) => {
+            (format!("{} cannot be started: {errno}", MAPPERS[which]), Layer::Files, "see whether it can be executed")
+        }
+        Unmapped::Refused(which) => (
+            format!("{} refused", MAPPERS[which]),
+            Layer::Files,
+            "it says why above; the caller must be in its own group, and a line subid: in /etc/nsswitch.conf overrules the files",
+        ),
+        Unmapped::Watch(errno) => (errno.to_string(), Layer::Kernel, "see ulimit -u and ulimit -n"),
+        Unmapped::Interrupted(signal) => (format!("signal {signal} came meanwhile"), Layer::Kernel, "start again"),
+    };
+    Error {
+        doing: "map the caller's subordinate ids".into(),
         layer,
         ..Error::usage(step.and_then(|s| s.asked.as_ref()).map(|a| a.text().to_owned()), problem, remedy)
     }
@@ -238,7 +268,7 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
     let files = |remedy: &str| (Layer::Files, remedy.to_owned());
     let system = || refused(errno, signs).unwrap_or((Layer::Kernel, unknown()));
     match op {
-        Op::MapIds { .. } if !signs.proc => {
+        Op::MapIds { .. } | Op::MapSubids { .. } if !signs.proc => {
             (Layer::Container, "/proc is not mounted here: mount it, jail writes /proc/self/uid_map".into())
         }
         Op::Proc { .. } if errno == Errno::PERM && signs.proc_masked => (
@@ -314,6 +344,7 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
         | Op::CgroupView
         | Op::DropGroups
         | Op::MapIds { .. }
+        | Op::MapSubids { .. }
         | Op::NewKeyring
         | Op::HostRoot
         | Op::Hostname { .. }

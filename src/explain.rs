@@ -5,7 +5,7 @@ use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
 
 use crate::caps;
-use crate::plan::{Op, Plan, Step};
+use crate::plan::{Op, Plan, Range, Step};
 use crate::policy::{Access, Init};
 use crate::rlimits;
 use crate::text::{json, shown};
@@ -29,6 +29,17 @@ fn capabilities(set: caps::Set) -> String {
     if set == 0 { "none".into() } else { caps::names(set).join(" ") }
 }
 
+fn ranges(f: &mut fmt::Formatter<'_>, ranges: &[Range]) -> fmt::Result {
+    for (index, Range { inside, outside, count }) in ranges.iter().enumerate() {
+        f.write_str(if index == 0 { "" } else { ", " })?;
+        match count - 1 {
+            0 => write!(f, "{inside} is {outside}")?,
+            more => write!(f, "{inside}-{} are {outside}-{}", inside + more, outside + more)?,
+        }
+    }
+    Ok(())
+}
+
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -48,6 +59,13 @@ impl fmt::Display for Op {
             Self::DieWithInit => f.write_str("die with process 1"),
             Self::MapIds { inside, outside } => {
                 write!(f, "uid {} and gid {} inside are {} and {} outside", inside.uid, inside.gid, outside.uid, outside.gid)
+            }
+            Self::MapSubids { subids } => {
+                f.write_str("uids inside and outside: ")?;
+                ranges(f, &subids.uids)?;
+                f.write_str("; gids: ")?;
+                ranges(f, &subids.gids)?;
+                write!(f, "; by {} and {}", Path(&subids.mappers[0]), Path(&subids.mappers[1]))
             }
             Self::NewKeyring => f.write_str("new session keyring"),
             Self::HostRoot => f.write_str("stay in the host's root: no namespaces"),
@@ -133,6 +151,7 @@ impl Op {
             Self::AdoptFromOutside => "adopt-from-outside",
             Self::DieWithInit => "die-with-init",
             Self::MapIds { .. } => "map-ids",
+            Self::MapSubids { .. } => "map-subids",
             Self::NewKeyring => "new-keyring",
             Self::HostRoot => "host-root",
             Self::Hostname { .. } => "hostname",
@@ -202,6 +221,7 @@ impl Op {
             | Self::AdoptFromOutside
             | Self::DieWithInit
             | Self::MapIds { .. }
+            | Self::MapSubids { .. }
             | Self::NewKeyring
             | Self::HostRoot
             | Self::Hostname { .. }

@@ -81,6 +81,7 @@ pub static FLAGS: &[Flag] = &[
     row("uid", Words(&["N"]), false, Anchors, "the user id inside (default: the caller's)"),
     row("gid", Words(&["N"]), false, Anchors, "the group id inside (default: the caller's)"),
     row("as-root", Nothing, false, Anchors, "uid and gid 0 inside, with a jailed root's powers"),
+    row("subids", Nothing, false, Anchors, "the same, with the caller's subordinate ids"),
     row("fakeroot", Nothing, false, Anchors, "the same; what one id cannot do is answered as done"),
 
     row("root", Words(&["DIR"]), false, Files, "DIR is /, read-only, instead of the host's system"),

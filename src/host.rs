@@ -14,6 +14,9 @@ use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::error::Layer;
 use crate::policy::Degradable;
+#[cfg(any(test, fuzzing))]
+use crate::subordinate::Mapper;
+use crate::subordinate::Subordinate;
 use crate::sys;
 
 /// What lies at a path; a link is not followed.
@@ -90,6 +93,8 @@ pub struct Host {
     descriptors: Option<Vec<i32>>,
     #[cfg(any(test, fuzzing))]
     cgroups: Vec<CgroupDir>,
+    #[cfg(any(test, fuzzing))]
+    pub subordinate: Subordinate,
 }
 
 #[derive(Debug)]
@@ -125,7 +130,18 @@ impl Host {
             descriptors: None,
             #[cfg(any(test, fuzzing))]
             cgroups: Vec::new(),
+            #[cfg(any(test, fuzzing))]
+            subordinate: Subordinate::observe(0, None),
         }
+    }
+
+    /// What there is for `--subids`.
+    pub fn subordinate(&self) -> Subordinate {
+        #[cfg(any(test, fuzzing))]
+        if self.descriptors.is_some() {
+            return self.subordinate.clone();
+        }
+        Subordinate::observe(self.uid, self.var(OsStr::new("PATH")))
     }
 
     /// What lies at the absolute `path`.
@@ -389,6 +405,13 @@ impl Host {
             files: Files::Given(files),
             descriptors: Some(vec![0, 1, 2, 7, 8]),
             cgroups: Vec::new(),
+            subordinate: Subordinate {
+                name: Some(b"u".to_vec()),
+                ranges: [vec![(100_000, 65_536)], vec![(200_000, 1000), (300_000, 65_536)]],
+                free: [165_536, 365_536],
+                mappers: [Mapper::Ready(c"/usr/bin/newuidmap".into()), Mapper::Ready(c"/usr/bin/newgidmap".into())],
+                no_new_privileges: false,
+            },
         }
     }
 }

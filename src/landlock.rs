@@ -162,6 +162,7 @@ fn rights<'a>(op: &'a Op, sealed: &[&CStr]) -> Option<(&'a CStr, u64)> {
         | Op::AdoptFromOutside
         | Op::DieWithInit
         | Op::MapIds { .. }
+        | Op::MapSubids { .. }
         | Op::NewKeyring
         | Op::HostRoot
         | Op::Hostname { .. }

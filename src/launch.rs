@@ -20,6 +20,7 @@ use crate::pasta::Pasta;
 use crate::plan::Plan;
 use crate::record::Record;
 use crate::report::Report;
+use crate::subids::Unmapped;
 use crate::supervise::{Stage, Supervisor, Told};
 use crate::sys::{self, Arguments, Cloned, Flag, SignalFd, SignalSet, Words};
 
@@ -39,6 +40,8 @@ pub enum Failure {
     Killed(Option<i32>),
     /// Connecting the network.
     Pasta(Pasta),
+    /// Mapping subordinate ids.
+    Subids(Unmapped),
     /// Something inside.
     Inside(Report),
     /// Relaying between the jail's terminal and the caller's streams. All is dead.
@@ -117,7 +120,7 @@ pub fn run(plan: &Plan, arguments: &Arguments, record: Option<&Record>, passed: 
         executing: &executing,
         sigchld_ignored,
     };
-    let go = if plan.pasta { Some(pipe_with(PipeFlags::CLOEXEC).map_err(Failure::Prepare)?) } else { None };
+    let go = if plan.waits() { Some(pipe_with(PipeFlags::CLOEXEC).map_err(Failure::Prepare)?) } else { None };
     match sys::clone(plan.namespaces).map_err(Failure::Namespaces)? {
         Cloned::Child => {
             // Process 1 notices the launcher's death by this end being gone.
@@ -134,7 +137,7 @@ pub fn run(plan: &Plan, arguments: &Arguments, record: Option<&Record>, passed: 
             let reports = Some(reports);
             let go = go.map(|(_, write)| write);
             let (told, stage) = (Told::default(), Stage::Running);
-            let (executing, pasta, relay, tracer) = (&executing, None, None, None);
+            let (executing, subids, pasta, relay, tracer) = (&executing, None, None, None, None);
             Supervisor {
                 plan,
                 arguments,
@@ -151,6 +154,7 @@ pub fn run(plan: &Plan, arguments: &Arguments, record: Option<&Record>, passed: 
                 children,
                 told,
                 stage,
+                subids,
                 pasta,
                 relay,
                 tracer,

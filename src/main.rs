@@ -40,6 +40,8 @@ mod record;
 mod report;
 mod rlimits;
 mod seccomp;
+mod subids;
+mod subordinate;
 mod supervise;
 mod sys;
 mod syscalls;

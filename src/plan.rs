@@ -19,6 +19,7 @@ use crate::place::Builder;
 use crate::policy::{Access, Anchor, ENV_PASSED, Env, Init, Landlock, Net, Policy, Seccomp, Setting, What, glob_matches};
 use crate::rlimits::Limit;
 use crate::seccomp::{self, Program};
+use crate::subordinate::{FILES, MAPPERS, Mapper, Subordinate};
 use crate::text::shown;
 use crate::wanted::{c_string, files_error, wanted};
 
@@ -42,6 +43,44 @@ pub struct Ids {
     pub gid: u32,
 }
 
+/// Ids in a row, inside and outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// The first inside.
+    pub inside: u32,
+    /// The first outside.
+    pub outside: u32,
+    /// How many; never 0.
+    pub count: u32,
+}
+
+impl Range {
+    /// A single id.
+    pub const fn one(inside: u32, outside: u32) -> Self {
+        Self { inside, outside, count: 1 }
+    }
+}
+
+/// The caller's ids and those that are subordinate to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subids {
+    /// Those of users.
+    pub uids: Vec<Range>,
+    /// Those of groups.
+    pub gids: Vec<Range>,
+    /// newuidmap and newgidmap.
+    pub mappers: [CString; 2],
+}
+
+/// Which ids keep their numbers in the second user namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// The one of the first.
+    One(Ids),
+    /// All of the first, which it takes another process to map.
+    All { uids: Vec<Range>, gids: Vec<Range> },
+}
+
 /// One thing to do. Paths called `source` are the host's, all others lie in the
 /// new root; none of them holds a symbolic link, and none may when it is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +88,7 @@ pub enum Op {
     /// Read all of what is no regular file into memory, before there is a jail that
     /// would have to wait for it.
     Gather { fd: i32 },
-    /// Give up the supplementary groups, which only a privileged caller may.
+    /// Give up the supplementary groups, which only privilege may.
     DropGroups,
     /// Make a cgroup with limits below `parent`, out of which processes must give
     /// way if `move_callers`.
@@ -69,6 +108,9 @@ pub enum Op {
     DieWithInit,
     /// Number the caller's ids inside.
     MapIds { inside: Ids, outside: Ids },
+    /// Wait until the launcher has had the caller's ids and those subordinate to it
+    /// mapped.
+    MapSubids { subids: Subids },
     /// Leave the caller's session keyring.
     NewKeyring,
     /// Keep the host's root.
@@ -114,7 +156,7 @@ pub enum Op {
     /// Make the new root `/` and let go of the host's.
     EnterRoot,
     /// Go on in a second user namespace, to which all mounts are locked.
-    LockMounts { namespaces: i32, ids: Ids },
+    LockMounts { namespaces: i32, ids: Kept },
     /// Let no user namespace be made any more.
     NoUserNamespaces,
     /// Wait until the launcher has had the network connected by pasta(1).
@@ -227,6 +269,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Has process 1 to wait for the launcher?
+    pub fn waits(&self) -> bool {
+        self.inside.iter().any(|step| matches!(step.op, Op::MapSubids { .. } | Op::AwaitNetwork))
+    }
+
     /// Is the host's `/` itself shown somewhere?
     pub fn needs_host_root(&self) -> bool {
         self.inside.iter().any(|step| shows_host_root(&step.op))
@@ -311,12 +358,21 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
             inside.push(Step { op: Op::CgroupView, asked: step.asked.clone() });
         }
     }
-    inside.push(if bare {
-        Step { op: Op::HostRoot, asked: policy.degrade.as_ref().and_then(|degrade| degrade.asked.clone()) }
+    let asked = || [&policy.uid, &policy.gid].into_iter().flatten().find_map(|s| s.asked.clone());
+    let mut kept = Kept::One(ids);
+    if bare {
+        let asked = policy.degrade.as_ref().and_then(|degrade| degrade.asked.clone());
+        inside.push(Step { op: Op::HostRoot, asked });
+    } else if let Some(asked) = &policy.subids {
+        let subids = subids(caller, &host.subordinate(), asked)?;
+        let same = |ranges: &[Range]| ranges.iter().map(|range| Range { outside: range.inside, ..*range }).collect();
+        kept = Kept::All { uids: same(&subids.uids), gids: same(&subids.gids) };
+        inside.push(Step { op: Op::MapSubids { subids }, asked: Some(asked.clone()) });
+        inside.push(Step { op: Op::DropGroups, asked: Some(asked.clone()) });
     } else {
-        let id = || [&policy.uid, &policy.gid].into_iter().flatten().find_map(|s| s.asked.clone());
-        Step { op: Op::MapIds { inside: ids, outside: caller }, asked: policy.jailed_root().cloned().or_else(id) }
-    });
+        let op = Op::MapIds { inside: ids, outside: caller };
+        inside.push(Step { op, asked: policy.jailed_root().cloned().or_else(asked) });
+    }
     inside.push(default(Op::NewKeyring));
     let mut own = Vec::new();
     if (namespaces | later) & libc::CLONE_NEWUTS != 0 {
@@ -347,7 +403,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     }
     if lock {
         let asked = policy.caps.iter().find(|(number, _)| *number == caps::SYS_ADMIN).map(|(_, asked)| asked.clone());
-        inside.push(Step { op: Op::LockMounts { namespaces: later, ids }, asked });
+        inside.push(Step { op: Op::LockMounts { namespaces: later, ids: kept }, asked });
         inside.append(&mut own);
         inside.extend(no_more);
     }
@@ -601,6 +657,71 @@ fn ids(policy: &Policy, caller: Ids) -> Ids {
         return Ids { uid: 0, gid: 0 };
     }
     Ids { uid: policy.uid.as_ref().map_or(caller.uid, |s| s.value), gid: policy.gid.as_ref().map_or(caller.gid, |s| s.value) }
+}
+
+/// How many ids a system has: Debian's nobody is 65534.
+const SYSTEM_IDS: u32 = 65_535;
+
+/// The caller's ids as 0, and those subordinate to it from 1 up.
+///
+/// # Errors
+/// There are too few, or nothing that maps them.
+pub fn subids(caller: Ids, facts: &Subordinate, asked: &Asked) -> Result<Subids, Error> {
+    let refuse = |problem: String, remedy: String| {
+        let doing = "map the caller's subordinate ids".into();
+        Error { layer: Layer::Files, doing, ..Error::usage(asked.text().to_owned(), problem, remedy) }
+    };
+    let ranges = |of: usize, own: u32| {
+        let (file, option) = (FILES[of], ["--add-subuids", "--add-subgids"][of]);
+        let name = facts.name.as_ref().map_or_else(|| caller.uid.to_string(), |name| shown(OsStr::from_bytes(name)));
+        let given = &facts.ranges[of];
+        let more = |missing: u32| {
+            let first = facts.free[of];
+            format!("as root: usermod {option} {first}-{} {name}", first.saturating_add(missing - 1))
+        };
+        let mut all = vec![Range::one(0, own)];
+        for (first, count) in given {
+            if let Some(other) = all.iter().find(|other| other.outside < first + count && *first < other.outside + other.count) {
+                let problem = format!("{file} gives {name} {first}:{count}, and {}:{} is its, too", other.outside, other.count);
+                return Err(refuse(problem, format!("have each id in one line of {file}, and not the caller's own")));
+            }
+            let inside = all.last().map_or(0, |last| last.inside.saturating_add(last.count));
+            all.push(Range { inside, outside: *first, count: (*count).min(u32::MAX - inside) });
+        }
+        let total = all.last().map_or(0, |last| last.inside + last.count);
+        if given.is_empty() {
+            return Err(refuse(format!("{file} gives {name} no ids"), more(SYSTEM_IDS + 1)));
+        }
+        if total < SYSTEM_IDS {
+            let problem = format!("{file} gives {name} {} ids, and a system has {SYSTEM_IDS}", total - 1);
+            return Err(refuse(problem, more(SYSTEM_IDS - total)));
+        }
+        all.retain(|range| range.count > 0);
+        Ok(all)
+    };
+    let mut mappers = Vec::new();
+    for (mapper, name) in facts.mappers.iter().zip(MAPPERS) {
+        match mapper {
+            Mapper::Ready(path) => mappers.push(path.clone()),
+            Mapper::Missing => {
+                let remedy = "install it (Debian: apt-get install uidmap), or say --fakeroot";
+                return Err(refuse(format!("{name} is not in PATH"), remedy.into()));
+            }
+            Mapper::Powerless(path) => {
+                let path = shown(OsStr::from_bytes(path.to_bytes()));
+                let problem = format!("{path} is not set-user-ID root, has no capabilities, or lies where neither counts");
+                return Err(refuse(problem, format!("as root: chmod u+s {path}, or install it anew")));
+            }
+        }
+    }
+    let (uids, gids) = (ranges(0, caller.uid)?, ranges(1, caller.gid)?);
+    if facts.no_new_privileges {
+        let remedy = "start it where they may, not in a jail or a service that forbids it; or say --fakeroot";
+        let problem = format!("no program may gain privileges here (no_new_privs), as {} must", MAPPERS[0]);
+        return Err(Error { layer: Layer::Kernel, ..refuse(problem, remedy.into()) });
+    }
+    let [users, groups] = <[CString; 2]>::try_from(mappers).unwrap_or_default();
+    Ok(Subids { uids, gids, mappers: [users, groups] })
 }
 
 /// The namespaces to make at once, and those to make once the mounts stand and

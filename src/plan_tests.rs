@@ -435,3 +435,51 @@ fn the_system_call_policy_is_put_on_last() {
     let without = planned("--seccomp none true");
     assert!(without.last.iter().all(|step| !matches!(step.op, Op::FilterCalls { .. })));
 }
+
+#[test]
+fn subordinate_ids_stand_behind_the_callers() {
+    let plan = planned("--subids true");
+    let line = "uids inside and outside: 0 is 1000, 1-65536 are 100000-165535; \
+         gids: 0 is 1000, 1-1000 are 200000-200999, 1001-66536 are 300000-365535; by /usr/bin/newuidmap and /usr/bin/newgidmap";
+    assert!(at(&plan, line) < at(&plan, "drop supplementary groups"));
+    assert!(plan.waits() && !planned("true").waits());
+    assert!(!lines(&plan).iter().any(|line| line.starts_with("uid 0 ")));
+    assert_eq!(planned("--as-root true").last, {
+        let mut last = plan.last.clone();
+        last.iter_mut().for_each(|step| step.asked = step.asked.take().map(|_| Asked::new("as-root", &[])));
+        last
+    });
+    // The second user namespace has them all, too.
+    let locked = planned("--subids --cap sys_admin true");
+    let same = |inside, count| Range { inside, outside: inside, count };
+    let kept = Kept::All { uids: vec![same(0, 1), same(1, 65_536)], gids: vec![same(0, 1), same(1, 1000), same(1001, 65_536)] };
+    assert!(locked.inside.iter().any(|step| matches!(&step.op, Op::LockMounts { ids, .. } if *ids == kept)));
+}
+
+#[test]
+fn subordinate_ids_that_are_not_there_are_refused() {
+    let with = |change: fn(&mut Subordinate)| {
+        let mut host = Host::made_up(&[]);
+        change(&mut host.subordinate);
+        planned_on(&host, "--subids true").map_or_else(|error| error.to_string(), |_| "taken".into())
+    };
+    type Change = fn(&mut Subordinate);
+    let cases: [(Change, &str); 9] = [
+        (|s| s.mappers[1] = Mapper::Missing, "newgidmap is not in PATH"),
+        (|s| s.mappers[0] = Mapper::Powerless(c"/x/newuidmap".into()), "/x/newuidmap is not set-user-ID root"),
+        (|s| s.no_new_privileges = true, "refused by the kernel; start it where they may"),
+        (|s| s.ranges[0].clear(), "usermod --add-subuids 165536-231071 u"),
+        (|s| s.ranges[1] = vec![(200_000, 65_533)], "65533 ids, and a system has 65535"),
+        (|s| s.ranges[1] = vec![(200_000, 65_534)], "taken"),
+        (|s| s.ranges[0].push((165_535, 1)), "165535:1, and 100000:65536 is its, too"),
+        (|s| s.ranges[0].insert(0, (900, 101)), "900:101, and 1000:1 is its, too"),
+        (|s| s.ranges[0] = vec![(100_000, u32::MAX - 100_000), (5, 900)], "taken"),
+    ];
+    for (change, expected) in cases {
+        assert!(with(change).contains(expected), "{expected}: {}", with(change));
+    }
+    // Who does not ask is not asked for anything.
+    let mut host = Host::made_up(&[]);
+    host.subordinate.mappers[0] = Mapper::Missing;
+    assert!(planned_on(&host, "--fakeroot true").is_ok());
+}

@@ -234,6 +234,7 @@ pub struct Policy {
     pub uid: Option<Setting<u32>>,
     pub gid: Option<Setting<u32>>,
     pub as_root: Option<Asked>,
+    pub subids: Option<Asked>,
     pub fakeroot: Option<Asked>,
     pub root: Option<Setting<PathBuf>>,
     pub writable: Option<Asked>,
@@ -300,6 +301,7 @@ impl Policy {
             uid: None,
             gid: None,
             as_root: None,
+            subids: None,
             fakeroot: None,
             root: None,
             writable: None,
@@ -346,8 +348,8 @@ impl Policy {
         self.roots().into_iter().flatten().next()
     }
 
-    fn roots(&self) -> [Option<&Asked>; 2] {
-        [self.as_root.as_ref(), self.fakeroot.as_ref()]
+    fn roots(&self) -> [Option<&Asked>; 3] {
+        [self.as_root.as_ref(), self.subids.as_ref(), self.fakeroot.as_ref()]
     }
 }
 
@@ -418,6 +420,7 @@ fn set(policy: &mut Policy, given: &Given) -> Result<(), Error> {
         "uid" => policy.uid = Some(Setting { value: id(given)?, asked: Some(asked) }),
         "gid" => policy.gid = Some(Setting { value: id(given)?, asked: Some(asked) }),
         "as-root" => policy.as_root = Some(asked),
+        "subids" => policy.subids = Some(asked),
         "fakeroot" => policy.fakeroot = Some(asked),
         "root" => policy.root = Some(Setting { value: path(given, 0)?, asked: Some(asked) }),
         "writable" => policy.writable = Some(asked),
@@ -916,6 +919,9 @@ mod tests {
             ("--as-root --uid 5 x", "--uid 5: contradicts --as-root"),
             ("--fakeroot --gid 5 x", "--gid 5: contradicts --fakeroot"),
             ("--as-root --fakeroot x", "--fakeroot: contradicts --as-root"),
+            ("--fakeroot --subids x", "--fakeroot: contradicts --subids"),
+            ("--subids --as-root x", "--subids: contradicts --as-root"),
+            ("--subids --uid 0 x", "--uid 0: contradicts --subids"),
             ("--fakeroot --seccomp none x", "--fakeroot: contradicts --seccomp none"),
             ("--fakeroot --cap chown x", "has no effect: --fakeroot has it"),
             ("--pid host --proc private x", "contradicts --pid host"),

@@ -25,6 +25,8 @@ pub enum Report {
     },
     /// The namespaces stand and the network in them may be connected.
     AwaitsNetwork,
+    /// Process 1 is there, and its ids may be mapped.
+    AwaitsIds,
     /// The inode of the jail's namespace number `index` of `NAMESPACES`.
     Namespace(usize, u64),
     /// The command was stopped by this signal.
@@ -56,6 +58,7 @@ impl Report {
             Self::Namespace(index, inode) => (8, index, inode),
             Self::Stopped(signal) => (9, 0, signed(signal)),
             Self::Continued => (10, 0, 0),
+            Self::AwaitsIds => (11, 0, 0),
         };
         let mut bytes = [0; SIZE];
         bytes[..4].copy_from_slice(&kind.to_ne_bytes());
@@ -97,6 +100,7 @@ impl Report {
             8 => Self::Namespace(index, value),
             9 => Self::Stopped(signed),
             10 => Self::Continued,
+            11 => Self::AwaitsIds,
             _ => return Err(Errno::IO),
         }))
     }
@@ -117,6 +121,7 @@ mod tests {
             Report::Exec { index: 1, found: true, errno: Errno::ACCESS },
             Report::Exec { index: 2, found: false, errno: Errno::NOENT },
             Report::AwaitsNetwork,
+            Report::AwaitsIds,
             Report::Namespace(6, u64::MAX),
             Report::Stopped(20),
             Report::Continued,

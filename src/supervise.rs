@@ -16,11 +16,12 @@ use crate::keeper::{End, Keeper};
 use crate::launch::{Ended, Failure, Passed};
 use crate::orphans::Children;
 use crate::pasta::{self, Pasta, Running};
-use crate::plan::Plan;
+use crate::plan::{Op, Plan, Step};
 use crate::policy::Init;
 use crate::pty::Relay;
 use crate::record::Record;
 use crate::report::{NAMESPACES, Report};
+use crate::subids::{self, Unmapped};
 use crate::sys::{self, Arguments, Caught, Flag, SignalFd, SignalSet};
 use crate::trace::Tracer;
 
@@ -37,7 +38,7 @@ pub(crate) struct Supervisor<'a> {
     pub(crate) reports: Option<OwnedFd>,
     /// Tells who the command's process is, where a record wants it.
     pub(crate) listener: Option<Listener>,
-    /// Lets process 1 go on once the network stands.
+    /// Lets process 1 go on once its ids are mapped, and once the network stands.
     pub(crate) go: Option<OwnedFd>,
     pub(crate) record: Option<&'a Record>,
     pub(crate) passed: Passed,
@@ -51,6 +52,8 @@ pub(crate) struct Supervisor<'a> {
     pub(crate) children: Option<Children>,
     pub(crate) told: Told,
     pub(crate) stage: Stage,
+    /// While ids are being mapped.
+    pub(crate) subids: Option<subids::Running>,
     pub(crate) pasta: Option<Running>,
     /// With a terminal of the jail's own.
     pub(crate) relay: Option<Relay>,
@@ -94,12 +97,12 @@ pub(crate) enum Stage {
 
 /// What poll has found: of signals, reports, listener and pasta; of the relay; of the
 /// tracer.
-type Ready = ([bool; 4], [PollFlags; 3], [PollFlags; 2]);
+type Ready = ([bool; 5], [PollFlags; 3], [PollFlags; 2]);
 
 /// The signals that ask a program to end.
 const ENDING: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
 
-impl Supervisor<'_> {
+impl<'a> Supervisor<'a> {
     /// Waits until everything in the jail is dead.
     ///
     /// # Errors
@@ -110,6 +113,7 @@ impl Supervisor<'_> {
         if ended.is_err() {
             // Process 1 may be waiting for it, and then for no signal.
             self.go = None;
+            self.subids = None;
             self.kill_all();
             let _ = waitpid(Some(self.child), WaitOptions::empty());
         }
@@ -171,13 +175,16 @@ impl Supervisor<'_> {
 
     fn wait(&mut self) -> Result<ExitStatus, Failure> {
         loop {
-            let ([signals, reports, listener, pasta], relay, traced) = self.ready().map_err(Failure::Supervise)?;
+            let ([signals, reports, listener, subids, pasta], relay, traced) = self.ready().map_err(Failure::Supervise)?;
             // What is told comes before the end that follows it.
             if reports {
                 self.receive()?;
             }
             if listener {
                 self.listen()?;
+            }
+            if subids {
+                self.mapped()?;
             }
             if pasta {
                 self.connected()?;
@@ -192,7 +199,7 @@ impl Supervisor<'_> {
             }
             if let Some(caught) = if signals { self.signals.read().map_err(Failure::Supervise)? } else { None } {
                 if caught.signal != libc::SIGCHLD || caught.code <= 0 {
-                    self.while_connecting(&caught)?;
+                    self.while_waiting(&caught)?;
                     self.pass_on(&caught);
                 }
                 if caught.signal == libc::SIGCHLD {
@@ -239,8 +246,9 @@ impl Supervisor<'_> {
         Ok(())
     }
 
-    /// Waits until something can be done: which of signals, reports, listener, pasta
-    /// can be read, and how it is with what the relay and the tracer want.
+    /// Waits until something can be done: which of signals, reports, listener, the
+    /// mapping of ids, pasta can be read, and how it is with what the relay and the
+    /// tracer want.
     fn ready(&self) -> Result<Ready, Errno> {
         let signals = self.signals.as_fd();
         let [master, caller_in, caller_out] = self.relay.as_ref().map_or([None; 3], Relay::wants);
@@ -249,6 +257,7 @@ impl Supervisor<'_> {
             PollFd::from_borrowed_fd(signals, PollFlags::IN),
             either(self.reports.as_ref().map(AsFd::as_fd).map(readable), signals),
             either(self.listener.as_ref().map(AsFd::as_fd).map(readable), signals),
+            either(self.subids.as_ref().map(subids::Running::says).map(readable), signals),
             either(self.pasta.as_ref().and_then(Running::says).map(readable), signals),
             either(master, signals),
             either(caller_in, signals),
@@ -265,8 +274,9 @@ impl Supervisor<'_> {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }
-        let [signals, reports, listener, pasta, master, caller_in, caller_out, refusals, told] = fds.map(|fd| fd.revents());
-        let there = [signals, reports, listener, pasta].map(|events| !events.is_empty());
+        let [signals, reports, listener, subids, pasta, master, caller_in, caller_out, refusals, told] =
+            fds.map(|fd| fd.revents());
+        let there = [signals, reports, listener, subids, pasta].map(|events| !events.is_empty());
         Ok((there, [master, caller_in, caller_out], [refusals, told]))
     }
 
@@ -286,10 +296,32 @@ impl Supervisor<'_> {
                         *known = inode;
                     }
                 }
+                Some(Report::AwaitsIds) => self.map_ids()?,
                 Some(Report::AwaitsNetwork) => self.connect()?,
                 Some(report @ (Report::Inside(..) | Report::Last(..) | Report::Fork(_) | Report::Exec { .. })) => {
                     self.told.failure.get_or_insert(report);
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Has subordinate ids mapped, for which process 1 waits.
+    fn map_ids(&mut self) -> Result<(), Failure> {
+        let wanted = |step: &'a Step| if let Op::MapSubids { subids } = &step.op { Some(subids) } else { None };
+        let subids = self.plan.inside.iter().find_map(wanted);
+        if let Some(subids) = subids {
+            self.subids = Some(subids::start(self.child, subids, self.arguments).map_err(Failure::Subids)?);
+        }
+        Ok(())
+    }
+
+    /// Lets process 1 go on if its ids are mapped.
+    fn mapped(&mut self) -> Result<(), Failure> {
+        if let Some(subids) = &mut self.subids {
+            if subids.done().map_err(Failure::Subids)? {
+                self.subids = None;
+                self.let_go_on();
             }
         }
         Ok(())
@@ -307,11 +339,20 @@ impl Supervisor<'_> {
         if let Some(pasta) = &mut self.pasta {
             pasta.connected().map_err(Failure::Pasta)?;
         }
-        if let Some(go) = self.go.take() {
-            // If process 1 is dead by now, its end says more.
-            let _ = rustix::io::write(&go, b"\n");
-        }
+        self.let_go_on();
         Ok(())
+    }
+
+    /// Lets process 1 go on with what it waits for.
+    fn let_go_on(&mut self) {
+        let more = self.plan.pasta && self.pasta.is_none();
+        if let Some(go) = &self.go {
+            // If process 1 is dead by now, its end says more.
+            let _ = rustix::io::write(go, b"\n");
+        }
+        if !more {
+            self.go = None;
+        }
     }
 
     /// Learns who the command's process is, and when it executes the command.
@@ -335,10 +376,13 @@ impl Supervisor<'_> {
         Ok(())
     }
 
-    /// Ends the launch by what would end the command, while that has to wait for
-    /// the network and who knows how long.
-    fn while_connecting(&self, caught: &Caught) -> Result<(), Failure> {
+    /// Ends the launch by what would end the command, while that has to wait for its
+    /// ids or the network and who knows how long.
+    fn while_waiting(&self, caught: &Caught) -> Result<(), Failure> {
         let ends = ENDING.contains(&caught.signal);
+        if ends && self.subids.is_some() {
+            return Err(Failure::Subids(Unmapped::Interrupted(caught.signal)));
+        }
         if ends && self.pasta.as_ref().is_some_and(|pasta| pasta.says().is_some()) {
             return Err(Failure::Pasta(Pasta::Interrupted(caught.signal)));
         }
