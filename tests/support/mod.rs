@@ -288,3 +288,48 @@ fn can_jail() {
         assert_eq!(outcome.status, 0, "these tests need user namespaces for unprivileged users: {}", outcome.err);
     });
 }
+
+const RANGES: &str = "tester:100000:65536\n";
+
+/// Everything that /etc has to say of the user; seen by one run alone.
+pub struct Etc<'a> {
+    pub s: &'a Scratch,
+    pub passwd: &'a str,
+    pub subuid: &'a str,
+    pub subgid: &'a str,
+}
+
+impl<'a> Etc<'a> {
+    pub fn new(s: &'a Scratch) -> Self {
+        Self { s, passwd: "root:x:0:0::/:/bin/sh\ntester:x:54321:54321::/:/bin/sh\n", subuid: RANGES, subgid: RANGES }
+    }
+
+    /// A shell script that finds it so, as root: `as_user` in it runs a command as the
+    /// user. None, loudly, where that cannot be.
+    pub fn command(&self, script: &str) -> Option<Command> {
+        if !we_are_root() {
+            skip("this needs root, who alone gives subordinate ids");
+            return None;
+        }
+        if !Path::new("/usr/bin/newuidmap").exists() {
+            skip("newuidmap is missing");
+            return None;
+        }
+        let mut binds = String::new();
+        for (name, content) in [("passwd", self.passwd), ("subuid", self.subuid), ("subgid", self.subgid)] {
+            let file = self.s.file(&format!("etc-{name}"), content);
+            std::os::unix::fs::chown(&file, Some(0), Some(0)).unwrap();
+            std::fs::OpenOptions::new().create(true).append(true).open(format!("/etc/{name}")).unwrap();
+            binds.push_str(&format!("mount --bind {} /etc/{name} && ", file.display()));
+        }
+        let user = format!("as_user() {{ setpriv --reuid={USER} --regid={USER} --groups ${{GROUPS_TO:-{USER}}} -- \"$@\"; }}");
+        let mut shell = command(Path::new("/usr/bin/unshare"), &self.s.0, true);
+        shell.args(["-m", "--propagation", "private", "sh", "-c", &format!("{binds}:\n{user}\n{script}")]);
+        shell.env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", jail().parent().unwrap().display()));
+        Some(shell)
+    }
+
+    pub fn run(&self, script: &str) -> Option<Outcome> {
+        self.command(script).map(outcome)
+    }
+}
