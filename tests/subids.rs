@@ -161,6 +161,21 @@ fn what_is_missing_is_named_with_the_remedy() {
 }
 
 #[test]
+fn programs_with_capabilities_of_their_own_do_as_well() {
+    let s = Scratch::new();
+    let Some(mut make) = Etc::new(&s).command("mkdir bin && cp /usr/bin/new[ug]idmap bin") else { return };
+    assert!(make.status().unwrap().success());
+    for (name, set) in [("newuidmap", "80"), ("newgidmap", "40")] {
+        let set = format!(
+            "import os; os.setxattr(\"bin/{name}\", \"security.capability\", bytes.fromhex(\"01000002{set}\" + \"0\" * 30))"
+        );
+        outside_in(&s.0, true, &format!("python3 -c '{set}'")).good();
+    }
+    let line = format!("as_user env PATH={}/bin:$PATH jail --subids --rw . -- sh -c \"{IDS}\"", s.0.display());
+    assert!(Etc::new(&s).run(&line).unwrap().good().starts_with(" 0 54321 1\n 1 100000 65536\n"));
+}
+
+#[test]
 fn root_needs_ids_of_its_own_and_no_set_user_id() {
     let s = Scratch::new();
     let line = "mkdir -p own && cd own && jail --subids --rw . -- sh -c 'touch f && chown 5 f && stat -c %u f'";
