@@ -69,8 +69,10 @@ fn they_are_all_there_with_each_other_flag() {
     let out = inside(&s, "--cap sys_admin", &format!("mount -t tmpfs x /tmp && {IDS}; umount /usr")).unwrap();
     assert!(out.out.ends_with(" 0 0 1\n 1 1 65536\n 0 0 1\n 1 1 65536\n") && out.status != 0, "{out:?}");
     // Nothing of the mapping is left for the command to find, nor beside the launcher.
-    let pending = "grep SigPnd /proc/self/status";
-    assert_eq!(inside(&s, "--cap sys_admin --init none", pending).unwrap().out, "SigPnd:\t0000000000000000\n");
+    let block = "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD]); os.execvp(sys.argv[1], sys.argv[1:])";
+    let line = "jail --subids --cap sys_admin --init none -- grep Pnd: /proc/self/status";
+    let pending = Etc::new(&s).run(&format!("as_user python3 -c '{block}' {line}")).unwrap();
+    assert_eq!(pending.good(), "SigPnd:\t0000000000000000\nShdPnd:\t0000000000000000");
     let look = "launcher=$(cut -d' ' -f4 /proc/$PPID/stat); cat /proc/$launcher/task/$launcher/children | wc -w";
     assert_eq!(inside(&s, "--pid host", look).unwrap().good(), "1");
 }
