@@ -483,3 +483,19 @@ fn subordinate_ids_that_are_not_there_are_refused() {
     host.subordinate.mappers[0] = Mapper::Missing;
     assert!(planned_on(&host, "--fakeroot true").is_ok());
 }
+
+#[test]
+fn a_root_that_a_missing_layer_makes_is_refused_without_it() {
+    use crate::policy::Degradable;
+    for (layer, line, expected) in [
+        (Degradable::Seccomp, "--fakeroot --degrade seccomp true", "--fakeroot: go without seccomp: the filter is what would"),
+        (Degradable::Namespaces, "--fakeroot --degrade namespaces true", "--fakeroot: go without namespaces: it needs"),
+        (Degradable::Namespaces, "--subids --degrade namespaces true", "--subids: go without namespaces: it needs"),
+    ] {
+        let mut host = Host::made_up(&[]);
+        assert!(planned_on(&host, line).is_ok(), "{line}: where it lacks nothing");
+        host.lacks = vec![(layer, Layer::Container)];
+        let said = planned_on(&host, line).expect_err(line).to_string();
+        assert!(said.contains(expected), "{line}: {said}");
+    }
+}

@@ -159,6 +159,16 @@ fn a_call_that_is_named_is_treated_as_named() {
 }
 
 #[test]
+fn what_is_answered_is_not_told_as_refused() {
+    let s = Scratch::new();
+    s.file("own/f", "x");
+    let out =
+        sh_in(&s.dir("own"), "--rw . --fakeroot --trace-denied", "chown 33 f; mknod d c 1 3; mount -t tmpfs x /tmp; chown 0 f");
+    assert!(out.status == 0 && out.err.contains("mount"), "{out:?}");
+    assert!(!out.err.contains("chown") && !out.err.contains("mknod"), "{out:?}");
+}
+
+#[test]
 fn it_is_explained_and_told_from_its_likes() {
     let out = run(&["--fakeroot", "--explain", "--", "true"]);
     let line = out.good().lines().find(|line| line.contains("answered as done")).unwrap();
