@@ -27,7 +27,8 @@ use crate::cgroup::Cgroup;
 use crate::greeting::{Greeter, Handed};
 use crate::landlock::{self, Ruleset};
 use crate::orphans::Children;
-use crate::plan::{Ids, Op, Place};
+use crate::overlay::{self, Kept};
+use crate::plan::{Ids, Op, Over, Place};
 use crate::policy::Access;
 use crate::pty;
 use crate::report::{NAMESPACES, Report};
@@ -52,6 +53,8 @@ pub(crate) struct State<'a> {
     pub(crate) greeter: Option<Greeter>,
     /// Made by `Op::MakeCgroup`.
     pub(crate) cgroup: Option<Cgroup>,
+    /// Made by `Op::KeepChanges`.
+    pub(crate) kept: Option<Kept>,
     /// Made by `Op::Ruleset`.
     ruleset: Option<OwnedFd>,
     /// The jail's own pseudo-terminals.
@@ -79,6 +82,7 @@ impl<'a> State<'a> {
             go: None,
             greeter: None,
             cgroup: None,
+            kept: None,
             ruleset: None,
             init: None,
             devpts: None,
@@ -183,6 +187,26 @@ impl<'a> State<'a> {
                 let tree = self.clone_tree(source)?;
                 restrict(tree.as_fd(), *access, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)?;
                 self.lay_on_root(tree)
+            }
+            Op::KeepChanges { dir, tree } => {
+                self.kept = Some(Kept::open(dir, tree)?);
+                Ok(())
+            }
+            Op::RootOverlay { source, over } => {
+                let tree = openat2(CWD, source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), RESOLVE)?;
+                let mount = match over {
+                    Over::Memory { size } => over_memory(tree.as_fd(), *size)?,
+                    Over::Kept { dir } => {
+                        // Anew, for a layer must be of this mount namespace.
+                        let dir = openat2(CWD, dir, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), RESOLVE)?;
+                        if !self.kept.as_ref().ok_or(Errno::BADF)?.is(dir.as_fd())? {
+                            return Err(Errno::NOENT);
+                        }
+                        overlay::mount(tree.as_fd(), &overlay::layers(dir.as_fd())?)?
+                    }
+                };
+                restrict(mount.as_fd(), Access::Writable, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)?;
+                self.lay_on_root(mount)
             }
             Op::Dir { place, mode } => {
                 let parent = self.inside(&place.parent)?;
@@ -415,8 +439,8 @@ impl<'a> State<'a> {
 
     fn map(&self, inside: Ids, outside: Ids) -> Result<(), Errno> {
         for (file, inside, outside) in [(c"uid_map", inside.uid, outside.uid), (c"gid_map", inside.gid, outside.gid)] {
-            let mut line = Line { bytes: [0; 32], length: 0 };
-            write!(line, "{inside} {outside} 1").map_err(|_| Errno::OVERFLOW)?;
+            let mut line = Line::default();
+            line.print(format_args!("{inside} {outside} 1"))?;
             let text = core::str::from_utf8(&line.bytes[..line.length]).map_err(|_| Errno::ILSEQ)?;
             self.write_proc(file, text)?;
         }
@@ -471,17 +495,40 @@ fn restrict(tree: BorrowedFd<'_>, access: Access, attributes: u64) -> Result<(),
 
 /// A file system in memory, mounted nowhere yet.
 fn memory(size: Option<u64>, mode: u32, attr: MountAttrFlags) -> Result<OwnedFd, Errno> {
+    memory_for(size, None, mode, attr)
+}
+
+/// The same, for at most so many `files`.
+fn memory_for(size: Option<u64>, files: Option<u64>, mode: u32, attr: MountAttrFlags) -> Result<OwnedFd, Errno> {
     let config = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    let mut line = Line { bytes: [0; 32], length: 0 };
-    write!(line, "{mode:04o}\0").map_err(|_| Errno::OVERFLOW)?;
+    let mut line = Line::default();
+    line.print(format_args!("{mode:04o}\0"))?;
     fsconfig_set_string(&config, c"mode", line.c_str()?)?;
-    if let Some(size) = size {
-        let mut line = Line { bytes: [0; 32], length: 0 };
-        write!(line, "{size}\0").map_err(|_| Errno::OVERFLOW)?;
-        fsconfig_set_string(&config, c"size", line.c_str()?)?;
+    for (option, limit) in [(c"size", size), (c"nr_inodes", files)] {
+        if let Some(limit) = limit {
+            let mut line = Line::default();
+            line.print(format_args!("{limit}\0"))?;
+            fsconfig_set_string(&config, option, line.c_str()?)?;
+        }
     }
     fsconfig_create(&config)?;
     fsmount(&config, FsMountFlags::FSMOUNT_CLOEXEC, QUIET | attr)
+}
+
+/// A tree with memory over it that takes what is changed.
+fn over_memory(tree: BorrowedFd<'_>, size: Option<u64>) -> Result<OwnedFd, Errno> {
+    // An empty file takes no page, but 1 KiB of the kernel's memory.
+    let files = size.map(|size| (size / 1024).max(64));
+    let memory = memory_for(size, files, 0o700, MountAttrFlags::empty())?;
+    // Until Linux 6.15 a layer must be mounted somewhere; the overlay has a mount of
+    // its own then. What lies on the root here is below no path that is looked up.
+    move_mount(&memory, c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    let layers = overlay::make_layers(memory.as_fd(), tree)?;
+    let mount = overlay::mount(tree, &layers)?;
+    // Not later: leaving the host's root would leave this instead.
+    fchdir(&memory)?;
+    unmount(c".", UnmountFlags::DETACH)?;
+    Ok(mount)
 }
 
 /// Pseudo-terminals that are nobody else's, mounted nowhere yet.
@@ -506,13 +553,19 @@ fn queues() -> Result<Option<OwnedFd>, Errno> {
 }
 
 /// Numbers written without the heap.
-struct Line {
+#[derive(Default)]
+pub(crate) struct Line {
     bytes: [u8; 32],
     length: usize,
 }
 
 impl Line {
-    fn c_str(&self) -> Result<&CStr, Errno> {
+    /// Appends to it; nothing is cut off.
+    pub(crate) fn print(&mut self, text: core::fmt::Arguments<'_>) -> Result<(), Errno> {
+        self.write_fmt(text).map_err(|_| Errno::OVERFLOW)
+    }
+
+    pub(crate) fn c_str(&self) -> Result<&CStr, Errno> {
         CStr::from_bytes_until_nul(&self.bytes).map_err(|_| Errno::OVERFLOW)
     }
 }

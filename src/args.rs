@@ -22,7 +22,10 @@ pub struct Given {
 impl Given {
     /// The flag as typed.
     pub fn asked(&self) -> Asked {
-        Asked::new(self.flag.long, &self.values)
+        match (self.flag.takes, self.values.first()) {
+            (Takes::Perhaps(_), Some(value)) => Asked::new(&format!("{}={}", self.flag.long, shown(value)), &[]),
+            (Takes::Perhaps(_) | Takes::Nothing | Takes::Words(_), _) => Asked::new(self.flag.long, &self.values),
+        }
     }
 }
 

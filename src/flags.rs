@@ -84,6 +84,8 @@ pub static FLAGS: &[Flag] = &[
 
     row("root", Words(&["DIR"]), false, Files, "DIR is /, read-only, instead of the host's system"),
     row("writable", Nothing, false, Files, "the --root tree may be changed"),
+    row("ephemeral", Perhaps("SIZE"), false, Files, "changes of the --root tree vanish with the jail"),
+    row("overlay", Words(&["DIR"]), false, Files, "changes of the --root tree are kept in DIR"),
     row("ro", Words(&["PATH"]), true, Files, "the host's PATH, read-only, at the same place"),
     row("rw", Words(&["PATH"]), true, Files, "the host's PATH, writable, at the same place"),
     row("ro-bind", Words(&["SRC", "DST"]), true, Files, "the host's SRC, read-only, at DST"),

@@ -30,6 +30,7 @@ mod keeper;
 mod landlock;
 mod launch;
 mod orphans;
+mod overlay;
 mod pasta;
 mod place;
 mod plan;

@@ -81,6 +81,11 @@ pub enum Op {
     RootMemory,
     /// Start from a tree of the host's.
     RootTree { source: CString, access: Access },
+    /// Open the directory that changes are kept in, make what is missing of it, and
+    /// let no other run have it.
+    KeepChanges { dir: CString, tree: CString },
+    /// Start from a tree of the host's with changes laid over it.
+    RootOverlay { source: CString, over: Over },
     /// Make a directory in memory.
     Dir { place: Place, mode: u32 },
     /// Make an empty file in memory to mount on.
@@ -145,6 +150,15 @@ pub enum Op {
     Landlock,
     /// Refuse the system calls that the command has no use for.
     FilterCalls { filter: Filter },
+}
+
+/// What lies over a tree and takes what is changed of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// Memory of the jail's own, at most so many bytes.
+    Memory { size: Option<u64> },
+    /// A directory of the host's, which the launcher has opened.
+    Kept { dir: CString },
 }
 
 /// What the whole jail may use.
@@ -237,6 +251,9 @@ fn shows_host_root(op: &Op) -> bool {
     matches!(op, Op::Bind { source, .. } | Op::RootTree { source, .. } if source.as_c_str() == c"/")
 }
 
+/// What a directory of `--overlay` holds: what was changed, laid out as the tree is.
+pub const CHANGES: &str = "changes";
+
 /// What a command has to end in by default, once it was asked to.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -291,6 +308,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
             "leave out one of the two",
         ));
     }
+    builder.nothing_else_changes(&policy.changes())?;
     if bare {
         at_their_own_places(&builder.steps, host)?;
     } else {
@@ -397,6 +415,8 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         }
     }
     outside.sort_by_key(|step| if let Op::Gather { fd } = step.op { fd } else { 0 });
+    // Before anything is changed: another run may have it.
+    outside.append(&mut builder.outside);
     outside.extend(cgroup);
     if host.can_drop_groups {
         outside.push(default(Op::DropGroups));

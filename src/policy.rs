@@ -45,6 +45,21 @@ pub enum Access {
     Writable,
 }
 
+/// Where what the command changes in the `--root` tree goes, and not into the tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changes {
+    /// To memory, of which it may take `size` bytes.
+    Vanish {
+        /// Bytes; the kernel's default is half the machine's memory.
+        size: Option<u64>,
+    },
+    /// Into this directory of the host's.
+    Keep {
+        /// Where it is, as typed.
+        dir: PathBuf,
+    },
+}
+
 /// What a flag puts into the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
@@ -236,6 +251,8 @@ pub struct Policy {
     pub as_root: Option<Asked>,
     pub root: Option<Setting<PathBuf>>,
     pub writable: Option<Asked>,
+    pub ephemeral: Option<Setting<Option<u64>>>,
+    pub overlay: Option<Setting<PathBuf>>,
     pub entries: Vec<Entry>,
     pub hidden: Vec<Ban>,
     pub noexec: Vec<Ban>,
@@ -301,6 +318,8 @@ impl Policy {
             as_root: None,
             root: None,
             writable: None,
+            ephemeral: None,
+            overlay: None,
             entries: Vec::new(),
             hidden: Vec::new(),
             noexec: Vec::new(),
@@ -328,6 +347,13 @@ impl Policy {
             init: setting(Init::Reaper),
             command,
         }
+    }
+
+    /// Where changes of the tree go, if not into it, and who asked.
+    pub fn changes(&self) -> Option<(Changes, Option<&Asked>)> {
+        let vanish = self.ephemeral.as_ref().map(|set| (Changes::Vanish { size: set.value }, set.asked.as_ref()));
+        let keep = || self.overlay.as_ref().map(|set| (Changes::Keep { dir: set.value.clone() }, set.asked.as_ref()));
+        vanish.or_else(keep)
     }
 
     /// What of the system-call policy other flags open.
@@ -408,6 +434,8 @@ fn set(policy: &mut Policy, given: &Given) -> Result<(), Error> {
         "as-root" => policy.as_root = Some(asked),
         "root" => policy.root = Some(Setting { value: path(given, 0)?, asked: Some(asked) }),
         "writable" => policy.writable = Some(asked),
+        "ephemeral" => policy.ephemeral = Some(Setting { value: ephemeral(given)?, asked: Some(asked) }),
+        "overlay" => policy.overlay = Some(Setting { value: path(given, 0)?, asked: Some(asked) }),
         "ro" | "ro-try" => bind(policy, given, Access::ReadOnly, 0)?,
         "rw" | "rw-try" => bind(policy, given, Access::Writable, 0)?,
         "ro-bind" | "ro-bind-try" => bind(policy, given, Access::ReadOnly, 1)?,
@@ -565,6 +593,13 @@ fn tmpfs(given: &Given) -> Result<(PathBuf, Option<u64>), Error> {
     Ok((PathBuf::from(OsString::from_vec(word[..at].to_vec())), Some(size)))
 }
 
+/// The size after `--ephemeral=`, if there is one.
+fn ephemeral(given: &Given) -> Result<Option<u64>, Error> {
+    let Some(word) = given.values.first() else { return Ok(None) };
+    let size = word.to_str().and_then(units::size);
+    size.map(Some).ok_or_else(|| bad(given, format!("{} is not a size", shown(word)), SIZE))
+}
+
 fn duration(given: &Given) -> Result<Duration, Error> {
     given.values[0].to_str().and_then(units::duration).ok_or_else(|| {
         bad(
@@ -692,6 +727,20 @@ fn contradictions(policy: &Policy) -> Result<(), Error> {
     let refuse = |asked: &Asked, problem: &str, remedy: &str| Err(Error::usage(asked.text().to_owned(), problem, remedy));
     if let (Some(asked), None) = (&policy.writable, &policy.root) {
         return refuse(asked, "has no effect without --root", "name the tree with --root, or a directory with --rw");
+    }
+    let ephemeral = policy.ephemeral.as_ref().and_then(|setting| setting.asked.as_ref());
+    let overlay = policy.overlay.as_ref().and_then(|setting| setting.asked.as_ref());
+    if let (Some(asked), None) = (ephemeral.or(overlay), &policy.root) {
+        // Nobody could be the owner of what is changed in the host's system.
+        return refuse(
+            asked,
+            "needs --root: a file keeps its owner when it is changed, and those of the host's system are no one in the jail",
+            "name a tree that is your own with --root; TREES in jail(1) says how to come by one",
+        );
+    }
+    let mut modes = [policy.writable.as_ref(), ephemeral, overlay].into_iter().flatten();
+    if let (Some(one), Some(other)) = (modes.next(), modes.next()) {
+        return refuse(other, &format!("contradicts {}: changes go to one place", one.text()), "leave out one of the two");
     }
     if let (Some(_), Some(id)) = (&policy.as_root, policy.uid.as_ref().or(policy.gid.as_ref())) {
         if let Some(asked) = &id.asked {
@@ -893,6 +942,13 @@ mod tests {
     fn contradictions_are_refused_by_name() {
         for (line, expected) in [
             ("--writable x", "--writable: has no effect without --root"),
+            ("--ephemeral x", "--ephemeral: needs --root"),
+            ("--overlay /d x", "name a tree that is your own with --root"),
+            ("--root /t --ephemeral --writable x", "--ephemeral: contradicts --writable"),
+            ("--root /t --overlay /d --ephemeral=5 x", "--overlay /d: contradicts --ephemeral=5"),
+            ("--root /t --writable --overlay /d x", "--overlay /d: contradicts --writable"),
+            ("--root /t --ephemeral=12q x", "12q is not a size"),
+            ("--root /t --ephemeral=0 x", "0 is not a size"),
             ("--as-root --uid 5 x", "--uid 5: contradicts --as-root"),
             ("--pid host --proc private x", "contradicts --pid host"),
             ("--proc host x", "add --pid host"),

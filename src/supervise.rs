@@ -15,6 +15,7 @@ use crate::init::CARRIER;
 use crate::keeper::{End, Keeper};
 use crate::launch::{Ended, Failure, Passed};
 use crate::orphans::Children;
+use crate::overlay::Kept;
 use crate::pasta::{self, Pasta, Running};
 use crate::plan::Plan;
 use crate::policy::Init;
@@ -62,6 +63,8 @@ pub(crate) struct Supervisor<'a> {
     pub(crate) tie: Option<Keeper>,
     /// With limits of the whole jail. It is removed with this.
     pub(crate) cgroup: Option<Cgroup>,
+    /// With a directory for changes. It is let go of with this.
+    pub(crate) kept: Option<Kept>,
 }
 
 /// What the inside has told so far.
@@ -117,7 +120,8 @@ impl Supervisor<'_> {
             let pasta = self.pasta.as_ref().map(Running::pid);
             let keeper = self.relay.as_ref().and_then(Relay::keeper).map(Keeper::pid);
             let other = self.cgroup.as_ref().and_then(Cgroup::keeper);
-            let spared = [pasta, keeper, other].into_iter().flatten().collect::<Vec<_>>();
+            let kept = self.kept.as_ref().and_then(Kept::keeper);
+            let spared = [pasta, keeper, other, kept].into_iter().flatten().collect::<Vec<_>>();
             children.end_all(&spared);
         }
         let drained = ended.and_then(|status| self.drain().map(|()| status));
@@ -134,6 +138,9 @@ impl Supervisor<'_> {
     /// sees its end when the command closes it; and sees to it that process 1 ends
     /// with this one where it could forget to.
     fn let_go(&mut self) -> Result<(), Errno> {
+        if let Some(kept) = &mut self.kept {
+            kept.keep(self.arguments, self.child)?;
+        }
         let raw = |fd: Option<BorrowedFd<'_>>| fd.map(|fd| fd.as_raw_fd());
         let pidfd = if self.plan.init == Init::None { Some(pidfd_open(self.child, PidfdFlags::empty())?) } else { None };
         let mut keep: Vec<i32> = [
@@ -150,6 +157,7 @@ impl Supervisor<'_> {
         .flatten()
         .collect();
         keep.extend(self.cgroup.iter().flat_map(Cgroup::descriptors));
+        keep.extend(self.kept.iter().flat_map(Kept::descriptors));
         if self.plan.pty {
             keep.extend([0, 1]);
         }

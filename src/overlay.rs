@@ -1,0 +1,202 @@
+//! Changes laid over a tree (overlayfs): the directory that keeps them, which one
+//! run at a time may have, and the mount.
+//!
+//! DIR of `--overlay` holds `changes` and, while a run has it, `work`, which the
+//! kernel needs on the same file system and leaves closed to its owner.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{
+    AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, ResolveFlags, chmodat, fgetxattr, flock, fstat, mkdirat, openat, openat2,
+    stat, unlinkat,
+};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
+};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::keeper::Keeper;
+use crate::plan;
+use crate::sys::Arguments;
+
+const WORK: &CStr = c"work";
+/// What the kernel makes in it, with no permission for anyone.
+const INNER: &CStr = c"work/work";
+const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// The directory of `--overlay` while a run has it.
+pub(crate) struct Kept {
+    /// It is locked for as long as this is open somewhere.
+    dir: OwnedFd,
+    /// Holds the lock until the last process of the jail is dead, whatever becomes of
+    /// the launcher, and tidies up.
+    keeper: Option<Keeper>,
+}
+
+impl Kept {
+    /// Opens and locks `path`, which is made if it is missing, and makes what is
+    /// missing in it. `tree`: what it is to be laid over.
+    pub(crate) fn open(path: &CStr, tree: &CStr) -> Result<Self, Errno> {
+        let made = match mkdirat(CWD, path, Mode::RWXU | Mode::RWXG | Mode::RWXO) {
+            Err(Errno::EXIST) => false,
+            done => done.map(|()| true)?,
+        };
+        Self::open_made(path, tree).inspect_err(|_| {
+            if made {
+                let _ = unlinkat(CWD, path, AtFlags::REMOVEDIR);
+            }
+        })
+    }
+
+    fn open_made(path: &CStr, tree: &CStr) -> Result<Self, Errno> {
+        let flags = DIRECTORY | OFlags::RDONLY;
+        let dir = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS)?;
+        not_in(&dir, tree)?;
+        flock(&dir, FlockOperation::NonBlockingLockExclusive)?;
+        match openat(&dir, plan::CHANGES, DIRECTORY | OFlags::PATH, Mode::empty()) {
+            Ok(_) => {}
+            Err(Errno::NOENT) => {
+                // Nobody is to find their home mixed with what a jail has left.
+                for entry in Dir::read_from(&dir)? {
+                    if !matches!(entry?.file_name().to_bytes(), b"." | b".." | b"work") {
+                        return Err(Errno::NOTEMPTY);
+                    }
+                }
+                // It is what the jail sees as its /.
+                let mode = Mode::from_raw_mode(stat(tree)?.st_mode & 0o7777);
+                mkdirat(&dir, plan::CHANGES, Mode::RWXU)?;
+                chmodat(&dir, plan::CHANGES, mode, AtFlags::empty())?;
+            }
+            Err(errno) => return Err(errno),
+        }
+        existing(mkdirat(&dir, WORK, Mode::RWXU))?;
+        Ok(Self { dir, keeper: None })
+    }
+
+    /// From here on it is another process that holds it, until `process_one` is dead.
+    pub(crate) fn keep(&mut self, arguments: &Arguments, process_one: Pid) -> Result<(), Errno> {
+        // Process 1 itself cannot hold it: the kernel closes its descriptors first and
+        // then kills the others.
+        let pidfd = pidfd_open(process_one, PidfdFlags::empty())?;
+        let dir = self.dir.try_clone().map_err(|_| Errno::MFILE)?;
+        let kept = [dir.as_raw_fd(), pidfd.as_raw_fd()];
+        self.keeper = Some(Keeper::start(arguments, &kept, move |_| {
+            let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
+            while poll(&mut fds, None) == Err(Errno::INTR) {}
+            tidy(&dir);
+        })?);
+        Ok(())
+    }
+
+    /// Is `dir` the same directory?
+    pub(crate) fn is(&self, dir: BorrowedFd<'_>) -> Result<bool, Errno> {
+        let (own, other) = (fstat(&self.dir)?, fstat(dir)?);
+        Ok((own.st_dev, own.st_ino) == (other.st_dev, other.st_ino))
+    }
+
+    /// The descriptors that it is held by.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = i32> {
+        [self.dir.as_raw_fd()].into_iter().chain(self.keeper.as_ref().and_then(Keeper::descriptor))
+    }
+
+    /// The process that holds it.
+    pub(crate) fn keeper(&self) -> Option<Pid> {
+        self.keeper.as_ref().map(Keeper::pid)
+    }
+}
+
+impl Drop for Kept {
+    /// Where the jail was never made, there is no keeper to do it.
+    fn drop(&mut self) {
+        if self.keeper.is_none() {
+            tidy(&self.dir);
+        }
+    }
+}
+
+/// Removes what only the kernel has a use for: rm(1) could not, because it may not be
+/// read.
+fn tidy(dir: &OwnedFd) {
+    let _ = chmodat(dir, INNER, Mode::RWXU, AtFlags::empty());
+    if let Ok(inner) = openat(dir, INNER, DIRECTORY | OFlags::RDONLY, Mode::empty()) {
+        for entry in Dir::read_from(&inner).into_iter().flatten().flatten() {
+            // A change that was being made when all were killed; a directory that is
+            // not empty is left to the next run, or to its owner's rm.
+            let name = entry.file_name();
+            let _ = unlinkat(&inner, name, AtFlags::empty()).or_else(|_| unlinkat(&inner, name, AtFlags::REMOVEDIR));
+        }
+    }
+    let _ = unlinkat(dir, INNER, AtFlags::REMOVEDIR);
+    let _ = unlinkat(dir, WORK, AtFlags::REMOVEDIR);
+}
+
+/// Refuses a directory that lies in `tree`, whatever it is called. The kernel sees to
+/// the other way round.
+fn not_in(dir: &OwnedFd, tree: &CStr) -> Result<(), Errno> {
+    let is = |stat: &rustix::fs::Stat| (stat.st_dev, stat.st_ino);
+    let tree = is(&stat(tree)?);
+    let (mut at, mut below) = (fstat(dir)?, None);
+    let mut above = dir.try_clone().map_err(|_| Errno::MFILE)?;
+    while below != Some(is(&at)) {
+        if is(&at) == tree {
+            return Err(Errno::LOOP);
+        }
+        below = Some(is(&at));
+        above = match openat(&above, c"..", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
+            Ok(above) => above,
+            // Nor can the tree then be found by going up from it.
+            Err(Errno::ACCESS) => return Ok(()),
+            Err(errno) => return Err(errno),
+        };
+        at = fstat(&above)?;
+    }
+    Ok(())
+}
+
+fn existing(made: Result<(), Errno>) -> Result<(), Errno> {
+    if made == Err(Errno::EXIST) { Ok(()) } else { made }
+}
+
+/// The layers below `dir`, the one that takes the changes and the kernel's own.
+pub(crate) fn layers(dir: BorrowedFd<'_>) -> Result<[OwnedFd; 2], Errno> {
+    let upper = openat(dir, plan::CHANGES, DIRECTORY | OFlags::RDONLY, Mode::empty())?;
+    let work = openat(dir, WORK, DIRECTORY | OFlags::PATH, Mode::empty())?;
+    Ok([upper, work])
+}
+
+/// Makes them in memory of the jail's own, with the mode that `tree` has.
+pub(crate) fn make_layers(memory: BorrowedFd<'_>, tree: BorrowedFd<'_>) -> Result<[OwnedFd; 2], Errno> {
+    let mode = Mode::from_raw_mode(fstat(tree)?.st_mode & 0o7777);
+    mkdirat(memory, plan::CHANGES, Mode::RWXU)?;
+    chmodat(memory, plan::CHANGES, mode, AtFlags::empty())?;
+    mkdirat(memory, WORK, Mode::RWXU)?;
+    layers(memory)
+}
+
+/// Lays `upper` over `tree`; mounted nowhere yet.
+pub(crate) fn mount(tree: BorrowedFd<'_>, [upper, work]: &[OwnedFd; 2]) -> Result<OwnedFd, Errno> {
+    // Without them the kernel goes on, and then can neither remove a directory of the
+    // tree nor make one again in its place.
+    match fgetxattr(upper, c"user.overlay.opaque", &mut [0_u8; 8]) {
+        Ok(_) | Err(Errno::NODATA) => {}
+        Err(errno) => return Err(errno),
+    }
+    let config = fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    // By number: until Linux 6.13 a layer can only be named, in a language in which
+    // commas, colons and backslashes mean something.
+    for (option, layer) in [(c"lowerdir", tree), (c"upperdir", upper.as_fd()), (c"workdir", work.as_fd())] {
+        let mut name = crate::apply::Line::default();
+        name.print(format_args!("/proc/self/fd/{}\0", layer.as_raw_fd()))?;
+        fsconfig_set_string(&config, option, name.c_str()?)?;
+    }
+    // The attributes of a user, for those of the trusted kind are root's.
+    fsconfig_set_flag(&config, c"userxattr")?;
+    // A kernel may have been built to do so by default; it then refuses changes that
+    // were copied elsewhere, or a tree that was unpacked anew.
+    fsconfig_set_string(&config, c"index", c"off")?;
+    fsconfig_create(&config)?;
+    fsmount(&config, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV)
+}
