@@ -224,7 +224,7 @@ impl Degradable {
     }
 }
 
-/// How `--explain` and `--check` print.
+/// How `--explain`, `--check` and `--diff` print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// For a person.
@@ -281,6 +281,19 @@ pub struct Policy {
     pub command: Vec<OsString>,
 }
 
+/// What is to be compared.
+#[derive(Debug)]
+pub struct Diff {
+    /// The directory of `--overlay`.
+    pub dir: PathBuf,
+    /// The tree that it was laid over.
+    pub root: Option<PathBuf>,
+    /// How it is printed.
+    pub format: Format,
+    /// The flag.
+    pub asked: Option<Asked>,
+}
+
 /// What the command line asks `jail` to do.
 #[derive(Debug)]
 pub enum Request {
@@ -288,6 +301,8 @@ pub enum Request {
     Run(Policy),
     /// Say what would be done.
     Explain(Policy, Format),
+    /// Say what a directory of `--overlay` holds.
+    Diff(Diff),
     /// Say what this machine offers, for this, a jail without flags.
     Check(Policy, Format),
     /// `--help`.
@@ -386,6 +401,9 @@ pub fn interpret(typed: Typed) -> Result<Request, Error> {
         }
         return Ok(Request::Check(Policy::new(vec!["check".into()]), format(given)?));
     }
+    if let Some(given) = typed.flags.iter().find(|given| given.flag.long == "diff") {
+        return diff(given, &typed).map(Request::Diff);
+    }
     let mut policy = Policy::new(typed.command);
     let mut explain = None;
     for given in &typed.flags {
@@ -407,6 +425,22 @@ pub fn interpret(typed: Typed) -> Result<Request, Error> {
         Some(format) => Request::Explain(policy, format),
         None => Request::Run(policy),
     })
+}
+
+/// What `--diff` asks for.
+fn diff(given: &Given, typed: &Typed) -> Result<Diff, Error> {
+    let mut root = None;
+    for other in typed.flags.iter().filter(|other| other.flag.long != "diff") {
+        if other.flag.long != "root" {
+            return Err(bad(other, "has no effect with --diff", "leave it out"));
+        }
+        root = Some(path(other, 0)?);
+    }
+    if let Some(command) = typed.command.first() {
+        return Err(bad(given, format!("{} would not be run", shown(command)), "leave out one of the two"));
+    }
+    let format = if given.values.len() > 1 { format(given)? } else { Format::Text };
+    Ok(Diff { dir: path(given, given.values.len() - 1)?, root, format, asked: Some(given.asked()) })
 }
 
 /// The variables that are passed without asking.
@@ -929,6 +963,7 @@ mod tests {
         for flag in FLAGS.iter().filter(|flag| flag.long != "args") {
             let values: Vec<OsString> = match flag.takes {
                 Takes::Nothing | Takes::Perhaps(_) => vec![],
+                Takes::PerhapsAnd(..) => vec!["5".into()],
                 Takes::Words(names) => names.iter().map(|_| "5".into()).collect(),
             };
             let typed = Typed { flags: vec![Given { flag, values }], command: vec!["x".into()] };
@@ -979,6 +1014,11 @@ mod tests {
             ("--check --net host", "--net host: has no effect with --check"),
             ("--check x", "x would not be run"),
             ("--check=yaml", "write one of: text, json"),
+            ("--diff=yaml d", "--diff=yaml d: unknown value yaml"),
+            ("--diff d --ephemeral", "--ephemeral: has no effect with --diff"),
+            ("--diff d --check", "--diff d: has no effect with --check"),
+            ("--diff d ls", "--diff d: ls would not be run"),
+            ("--diff=json  --root t", "the path is empty"),
             ("--memory 0 x", "is no such limit"),
             ("--tasks 0 x", "from 1 up"),
             ("--cpus none x", "from 0.01 up"),

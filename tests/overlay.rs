@@ -458,3 +458,102 @@ fn it_is_explained_and_nothing_is_made() {
     assert!(text.good().contains(&format!("start from {at}/t, changes in memory (at most 3072 bytes)")), "{text:?}");
     assert!(!s.0.join("kept").exists());
 }
+
+/// What `--diff` prints.
+fn diff(s: &Scratch, args: &str) -> String {
+    let words: Vec<&str> = args.split_whitespace().collect();
+    let run = run_in(&s.0, &words);
+    assert_eq!((run.status, run.err.as_str()), (0, ""), "{args}");
+    run.out
+}
+
+#[test]
+fn changes_are_listed_against_the_tree() {
+    let s = Scratch::new();
+    tree(&s);
+    for path in ["t/same", "t/mode", "t/kind", "t/dir/kind/a", "t/opaque/gone/x", "t/opaque/kept", "t/opaque/d/e/f", "t/times"] {
+        s.file(path, "as it was\n");
+    }
+    let change = "export PATH=/bin; echo x > /etc/motd; busybox rm /etc/linked; busybox rm -r /d; echo 'as it was' > /same; \
+        busybox chmod 600 /mode; busybox rm /kind; mkdir /kind; touch /kind/x; \
+        busybox rm -r /dir/kind; touch /dir/kind; busybox touch -d 2001-01-01 /times; \
+        cd /; busybox cp /opaque/kept /tmp/k; busybox rm -r /opaque; mkdir /opaque /opaque/d; busybox cp /tmp/k /opaque/kept; \
+        touch /opaque/d/new; busybox rm /l; busybox ln -s elsewhere /l; mkdir -p /new/deep; busybox mkfifo /new/fifo; \
+        busybox mv /script /moved; echo y > /run-x; busybox rm /run-x";
+    sh_in(&s.0, "--root t --overlay kept", change).good();
+    let expected = "D d\nD d/e\nD d/e/f\nD d/g\nC dir/kind\nD dir/kind/a\nD etc/linked\nC etc/motd\nC kind\nA kind/x\nC l\nC mode\n\
+        A moved\nA new\nA new/deep\nA new/fifo\nD opaque/d/e\nD opaque/d/e/f\nA opaque/d/new\n\
+        D opaque/gone\nD opaque/gone/x\nD script\n";
+    assert_eq!(diff(&s, "--diff kept --root t"), expected);
+    assert_eq!(diff(&s, "--root t --diff=text ./kept"), expected);
+    let json = diff(&s, "--diff=json kept --root t");
+    let read = "import json,sys\nfor c in json.loads(sys.argv[1]): print(c['change'][0].upper(), c['path'])";
+    let python = std::process::Command::new("python3").args(["-c", read, &json]).output().unwrap();
+    assert_eq!(Outcome::from(python).out, expected);
+    for line in [
+        r#"{"change":"changed","type":"directory","path":"kind"}"#,
+        r#"{"change":"deleted","type":"directory","path":"d/e"}"#,
+        r#"{"change":"changed","type":"link","path":"l"}"#,
+        r#"{"change":"added","type":"fifo","path":"new/fifo"}"#,
+    ] {
+        assert!(json.contains(line), "{line}: {json}");
+    }
+    let alone = diff(&s, "--diff kept");
+    assert!(alone.starts_with("D d\nW dir\nW dir/kind\nW etc\nD etc/linked\nW etc/motd\n"), "{alone}");
+    // A run that changed nothing, and one that only changed the root itself.
+    sh_in(&s.0, "--root t --overlay nothing", "cat /etc/motd").good();
+    assert_eq!(diff(&s, "--diff nothing --root t"), "");
+    assert_eq!(diff(&s, "--diff=json nothing --root t"), "[]\n");
+    sh_in(&s.0, "--root t --overlay nothing", "busybox chmod 700 /").good();
+    assert_eq!(diff(&s, "--diff nothing --root t"), "C .\n");
+}
+
+#[test]
+fn what_a_jail_left_is_listed_without_a_step_out_of_it() {
+    let s = Scratch::new();
+    tree(&s);
+    s.file("outside/secret", "");
+    s.file("t/fifo", "old\n");
+    s.file("t/shut", "old\n");
+    s.dir("t/attr");
+    // Links out, a fifo in a file's place, a file that cannot be read, names that would
+    // write on the terminal, a path far longer than any call takes.
+    let change = "export PATH=/bin; busybox ln -s /../../../outside /out; busybox ln -s ../../outside /up; busybox rm -r /d; \
+        busybox ln -s ../../outside /d; busybox rm /fifo; busybox mkfifo /fifo; echo new > /shut; busybox chmod 0 /shut; \
+        touch \"$(busybox printf '/a\\nb\\033[2J\\377')\"; busybox rm -r /attr";
+    sh_in(&s.0, "--root t --overlay kept", change).good();
+    // Which busybox cannot make.
+    let deep = "import os\nos.chdir('kept/changes')\nfor i in range(3000): os.mkdir('dd'); os.chdir('dd')\nopen('end', 'w')";
+    assert_eq!(outside_in(&s.0, false, &format!("python3 -c \"{deep}\"")).good(), "");
+    let limited = outside_in(&s.0, false, "ulimit -n 20; exec timeout 60 jail --diff kept --root t");
+    let (deep, rest): (Vec<&str>, Vec<&str>) = limited.good().lines().partition(|line| line.starts_with("A dd"));
+    assert_eq!(rest, ["A a\\nb\\x1b[2J\\xff", "D attr", "C d", "D d/e", "D d/e/f", "D d/g", "C fifo", "A out", "C shut", "A up"]);
+    assert_eq!(deep.len(), 3001);
+    assert!(deep[3000].ends_with("/dd/dd/end"));
+    let json = diff(&s, "--diff=json kept");
+    assert!(json.contains(r#"{"change":"written","type":"file","path":[97, 10, 98, 27, 91, 50, 74, 255]}"#));
+    // What cannot be listed is not left out in silence.
+    sh_in(&s.0, "--root t --overlay kept", "mkdir /closed; busybox chmod 0 /closed").good();
+    run_in(&s.0, &["--diff", "kept", "--root", "t"]).refused(&[
+        "--diff kept",
+        "compare closed",
+        "Permission denied",
+        "chmod u+rx",
+    ]);
+}
+
+#[test]
+fn what_is_no_directory_of_changes_is_not_compared() {
+    let s = Scratch::new();
+    tree(&s);
+    s.dir("empty");
+    run_in(&s.0, &["--diff", "empty"]).refused(&["--diff empty", "empty/changes", "No such file", "that --overlay has kept"]);
+    run_in(&s.0, &["--diff", "no"]).refused(&["--diff no", "No such file", "a directory that can be read"]);
+    s.dir("link");
+    s.link("link/changes", "../t");
+    run_in(&s.0, &["--diff", "link"]).refused(&["link/changes", "Not a directory"]);
+    let mut first = waiting(&s, "--root t --overlay kept");
+    run_in(&s.0, &["--diff", "kept"]).refused(&["--diff kept", "a run has it", "wait"]);
+    first.kill().unwrap();
+    first.wait().unwrap();
+}
