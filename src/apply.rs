@@ -189,7 +189,7 @@ impl<'a> State<'a> {
                 self.lay_on_root(tree)
             }
             Op::KeepChanges { dir, tree } => {
-                self.kept = Some(Kept::open(dir, tree)?);
+                self.kept = Some(Kept::open(dir, tree, self.arguments)?);
                 Ok(())
             }
             Op::RootOverlay { source, over } => {

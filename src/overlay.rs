@@ -18,7 +18,8 @@ use rustix::mount::{
 };
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use crate::keeper::Keeper;
+use crate::greeting::{self, Greeter, Handed, Heard, Listener};
+use crate::keeper::{End, Keeper};
 use crate::plan;
 use crate::sys::Arguments;
 
@@ -29,66 +30,67 @@ const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags
 
 /// The directory of `--overlay` while a run has it.
 pub(crate) struct Kept {
+    /// Tells the keeper who process 1 is.
+    greeter: Option<Greeter>,
     /// It is locked for as long as this is open somewhere.
     dir: OwnedFd,
     /// Holds the lock until the last process of the jail is dead, whatever becomes of
-    /// the launcher, and tidies up.
-    keeper: Option<Keeper>,
+    /// the launcher, and tidies up. Process 1 could not: the kernel closes its
+    /// descriptors first and then kills the others.
+    keeper: Keeper,
 }
 
 impl Kept {
     /// Opens and locks `path`, which is made if it is missing, and makes what is
     /// missing in it. `tree`: what it is to be laid over.
-    pub(crate) fn open(path: &CStr, tree: &CStr) -> Result<Self, Errno> {
+    pub(crate) fn open(path: &CStr, tree: &CStr, arguments: &Arguments) -> Result<Self, Errno> {
         let made = match mkdirat(CWD, path, Mode::RWXU | Mode::RWXG | Mode::RWXO) {
             Err(Errno::EXIST) => false,
             done => done.map(|()| true)?,
         };
-        Self::open_made(path, tree).inspect_err(|_| {
+        Self::open_made(path, tree, arguments).inspect_err(|_| {
             if made {
                 let _ = unlinkat(CWD, path, AtFlags::REMOVEDIR);
             }
         })
     }
 
-    fn open_made(path: &CStr, tree: &CStr) -> Result<Self, Errno> {
+    fn open_made(path: &CStr, tree: &CStr, arguments: &Arguments) -> Result<Self, Errno> {
         let flags = DIRECTORY | OFlags::RDONLY;
         let dir = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS)?;
         not_in(&dir, tree)?;
         flock(&dir, FlockOperation::NonBlockingLockExclusive)?;
-        match openat(&dir, plan::CHANGES, DIRECTORY | OFlags::PATH, Mode::empty()) {
-            Ok(_) => {}
-            Err(Errno::NOENT) => {
-                // Nobody is to find their home mixed with what a jail has left.
-                for entry in Dir::read_from(&dir)? {
-                    if !matches!(entry?.file_name().to_bytes(), b"." | b".." | b"work") {
-                        return Err(Errno::NOTEMPTY);
-                    }
+        let (listener, greeter) = greeting::pair()?;
+        // Before there is anything that must be removed.
+        let keeper = {
+            let dir = dir.try_clone().map_err(|_| Errno::MFILE)?;
+            let kept = [dir.as_raw_fd(), listener.as_fd().as_raw_fd()];
+            Keeper::start(arguments, &kept, move |end| {
+                if end == End::Dead {
+                    wait_for_process_one(&listener);
                 }
-                // It is what the jail sees as its /.
-                let mode = Mode::from_raw_mode(stat(tree)?.st_mode & 0o7777);
-                mkdirat(&dir, plan::CHANGES, Mode::RWXU)?;
-                chmodat(&dir, plan::CHANGES, mode, AtFlags::empty())?;
-            }
-            Err(errno) => return Err(errno),
-        }
-        existing(mkdirat(&dir, WORK, Mode::RWXU))?;
-        Ok(Self { dir, keeper: None })
+                tidy(&dir);
+            })?
+        };
+        let kept = Self { greeter: Some(greeter), dir, keeper };
+        kept.make(tree)?;
+        Ok(kept)
     }
 
-    /// From here on it is another process that holds it, until `process_one` is dead.
-    pub(crate) fn keep(&mut self, arguments: &Arguments, process_one: Pid) -> Result<(), Errno> {
-        // Process 1 itself cannot hold it: the kernel closes its descriptors first and
-        // then kills the others.
+    /// Makes what is missing in it.
+    fn make(&self, tree: &CStr) -> Result<(), Errno> {
+        match openat(&self.dir, plan::CHANGES, DIRECTORY | OFlags::PATH, Mode::empty()) {
+            Ok(_) => {}
+            Err(Errno::NOENT) => make_changes(&self.dir, tree)?,
+            Err(errno) => return Err(errno),
+        }
+        existing(mkdirat(&self.dir, WORK, Mode::RWXU))
+    }
+
+    /// Has the keeper wait for the death of process 1, and so of all.
+    pub(crate) fn until_dead(&mut self, process_one: Pid) -> Result<(), Errno> {
         let pidfd = pidfd_open(process_one, PidfdFlags::empty())?;
-        let dir = self.dir.try_clone().map_err(|_| Errno::MFILE)?;
-        let kept = [dir.as_raw_fd(), pidfd.as_raw_fd()];
-        self.keeper = Some(Keeper::start(arguments, &kept, move |_| {
-            let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
-            while poll(&mut fds, None) == Err(Errno::INTR) {}
-            tidy(&dir);
-        })?);
-        Ok(())
+        self.greeter.take().ok_or(Errno::BADF)?.hand_over(Handed::ProcessOne, &pidfd)
     }
 
     /// Is `dir` the same directory?
@@ -99,22 +101,37 @@ impl Kept {
 
     /// The descriptors that it is held by.
     pub(crate) fn descriptors(&self) -> impl Iterator<Item = i32> {
-        [self.dir.as_raw_fd()].into_iter().chain(self.keeper.as_ref().and_then(Keeper::descriptor))
+        [self.dir.as_raw_fd()].into_iter().chain(self.keeper.descriptor())
     }
 
     /// The process that holds it.
-    pub(crate) fn keeper(&self) -> Option<Pid> {
-        self.keeper.as_ref().map(Keeper::pid)
+    pub(crate) fn keeper(&self) -> Pid {
+        self.keeper.pid()
     }
 }
 
-impl Drop for Kept {
-    /// Where the jail was never made, there is no keeper to do it.
-    fn drop(&mut self) {
-        if self.keeper.is_none() {
-            tidy(&self.dir);
+/// Waits until it is dead, and so everything in the jail.
+fn wait_for_process_one(listener: &Listener) {
+    // If the launcher died before it could say who that is, process 1 holds the other
+    // end, and is as good as dead.
+    if let Ok(Heard::ProcessOne(pidfd)) = listener.hear() {
+        let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
+        while poll(&mut fds, None) == Err(Errno::INTR) {}
+    }
+}
+
+/// Makes the directory for changes in one that is empty.
+fn make_changes(dir: &OwnedFd, tree: &CStr) -> Result<(), Errno> {
+    // Nobody is to find their home mixed with what a jail has left.
+    for entry in Dir::read_from(dir)? {
+        if !matches!(entry?.file_name().to_bytes(), b"." | b".." | b"work") {
+            return Err(Errno::NOTEMPTY);
         }
     }
+    // It is what the jail sees as its /.
+    let mode = Mode::from_raw_mode(stat(tree)?.st_mode & 0o7777);
+    mkdirat(dir, plan::CHANGES, Mode::RWXU)?;
+    chmodat(dir, plan::CHANGES, mode, AtFlags::empty())
 }
 
 /// Removes what only the kernel has a use for: rm(1) could not, because it may not be
@@ -122,7 +139,8 @@ impl Drop for Kept {
 fn tidy(dir: &OwnedFd) {
     let _ = chmodat(dir, INNER, Mode::RWXU, AtFlags::empty());
     if let Ok(inner) = openat(dir, INNER, DIRECTORY | OFlags::RDONLY, Mode::empty()) {
-        for entry in Dir::read_from(&inner).into_iter().flatten().flatten() {
+        let all = Dir::read_from(&inner).into_iter().flatten().flatten();
+        for entry in all.filter(|entry| !matches!(entry.file_name().to_bytes(), b"." | b"..")) {
             // A change that was being made when all were killed; a directory that is
             // not empty is left to the next run, or to its owner's rm.
             let name = entry.file_name();

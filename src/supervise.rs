@@ -120,7 +120,7 @@ impl Supervisor<'_> {
             let pasta = self.pasta.as_ref().map(Running::pid);
             let keeper = self.relay.as_ref().and_then(Relay::keeper).map(Keeper::pid);
             let other = self.cgroup.as_ref().and_then(Cgroup::keeper);
-            let kept = self.kept.as_ref().and_then(Kept::keeper);
+            let kept = self.kept.as_ref().map(Kept::keeper);
             let spared = [pasta, keeper, other, kept].into_iter().flatten().collect::<Vec<_>>();
             children.end_all(&spared);
         }
@@ -139,7 +139,7 @@ impl Supervisor<'_> {
     /// with this one where it could forget to.
     fn let_go(&mut self) -> Result<(), Errno> {
         if let Some(kept) = &mut self.kept {
-            kept.keep(self.arguments, self.child)?;
+            kept.until_dead(self.child)?;
         }
         let raw = |fd: Option<BorrowedFd<'_>>| fd.map(|fd| fd.as_raw_fd());
         let pidfd = if self.plan.init == Init::None { Some(pidfd_open(self.child, PidfdFlags::empty())?) } else { None };
@@ -331,6 +331,8 @@ impl Supervisor<'_> {
             Heard::Refusals(refusals) => {
                 self.tracer = self.plan.trace.as_ref().map(|trace| Tracer::start(refusals, trace));
             }
+            // Said to a keeper alone.
+            Heard::ProcessOne(_) => {}
             Heard::Gone => {
                 self.listener = None;
                 // A failure was reported before this end was closed.
