@@ -92,6 +92,8 @@ fn prepare(measured: bool) -> Result<()> {
         fs::write(dir.join(format!("files/{n}")), "")?;
     }
 
+    build_master(dir)?;
+
     let rounds = OsString::from(rounds.to_string());
     if fs::metadata("/proc/self")?.uid() != 0 {
         return measure(dir, &rounds);
@@ -113,6 +115,49 @@ fn prepare(measured: bool) -> Result<()> {
     if status.success() { Ok(()) } else { Err("there is no result".into()) }
 }
 
+/// The directories and the files in each of a tree that is worth not copying.
+const MASTER: (usize, usize) = (40, 50);
+
+/// A tree of the user's with some files in it, what copies it and runs in the copy,
+/// and a place for copies.
+fn build_master(dir: &Path) -> Result<()> {
+    let said = Command::new("cp").arg("-a").arg(dir.join("tree")).arg(dir.join("master")).status()?;
+    if !said.success() {
+        return Err("the tree cannot be copied".into());
+    }
+    for n in 0..MASTER.0 {
+        let below = dir.join(format!("master/{n}"));
+        fs::create_dir(&below)?;
+        for file in 0..MASTER.1 {
+            fs::write(below.join(file.to_string()), [b'x'; 4096])?;
+        }
+    }
+    fs::create_dir(dir.join("copies"))?;
+    for (script, how) in [("copied", ""), ("cloned", " --reflink=always")] {
+        let text = format!(
+            "#!/bin/sh\ncp -a{how} master copies/c || exit 1\n./jail --root copies/c --writable -- /payload && rm -r copies/c\n"
+        );
+        fs::write(dir.join(script), text)?;
+        fs::set_permissions(dir.join(script), fs::Permissions::from_mode(0o755))?;
+    }
+    if fs::metadata("/proc/self")?.uid() == 0 {
+        // Only an owner may change it.
+        let status =
+            Command::new("chown").arg("-R").arg(format!("{USER}:{USER}")).args(["master", "copies"]).current_dir(dir).status()?;
+        if !status.success() {
+            return Err("the tree cannot be given to the user".into());
+        }
+    }
+    Ok(())
+}
+
+/// Can files share their blocks here?
+fn can_clone(dir: &Path) -> bool {
+    let mut cp = Command::new("cp");
+    cp.args(["--reflink=always", "payload", "copies/clone"]).current_dir(dir).stderr(Stdio::null());
+    cp.status().is_ok_and(|status| status.success())
+}
+
 fn build(source: &str, flags: &[&str], to: &Path) -> Result<()> {
     let status = Command::new("gcc")
         .args(["-O2", "-static", "-o"])
@@ -129,7 +174,7 @@ fn build(source: &str, flags: &[&str], to: &Path) -> Result<()> {
 /// One row of the table.
 struct Case {
     name: String,
-    /// The row it is compared with: the same view, made by bwrap.
+    /// The row it is compared with: the same view, made by bwrap, or read-only.
     beside: String,
     command: Command,
     /// It is run in every so many rounds.
@@ -219,6 +264,29 @@ fn cases(dir: &Path) -> Vec<Case> {
     cases.push(case("jail", "bwrap", &format!("./jail {payload} {command}")));
     cases.push(case("jail --net host", "bwrap --share-net", &format!("./jail --net host {payload} {command}")));
     cases.push(case("jail --root TREE", "bwrap, TREE as /", &format!("./jail --root tree {command}")));
+    cases.push(case("jail --root MASTER", "", &format!("./jail --root master {command}")));
+    cases.push(case(
+        "jail --root MASTER --ephemeral",
+        "jail --root MASTER",
+        &format!("./jail --root master --ephemeral {command}"),
+    ));
+    cases.push(case(
+        "jail --root MASTER --overlay DIR",
+        "jail --root MASTER",
+        &format!("./jail --root master --overlay copies/kept {command}"),
+    ));
+    cases.push(case("cp -a MASTER, jail --writable in it, rm -r", "jail --root MASTER", "./copied").every(SELDOM));
+    if can_clone(dir) {
+        cases.push(case("cp -a --reflink=always MASTER, the same", "jail --root MASTER", "./cloned").every(SELDOM));
+    } else {
+        eprintln!("launch: not measured: this file system has no cp --reflink");
+    }
+    if !has_tmp_overlay() {
+        eprintln!("launch: not measured: this bwrap has no --tmp-overlay (0.11 has)");
+    } else {
+        let line = "bwrap --unshare-all --die-with-parent --overlay-src master --tmp-overlay / --proc /proc --dev /dev --perms 1777 --tmpfs /tmp --tmpfs /run";
+        cases.push(case("bwrap --tmp-overlay", "jail --root MASTER", &format!("{line} {command}")));
+    }
     cases.extend(BINDS.map(|count| {
         let line = format!("./jail {payload}{} {command}", bind(count));
         case(&binds_name("jail", count), &binds_name("bwrap", count), &line).every(every(count, SELDOM))
@@ -240,6 +308,10 @@ fn host_view() -> String {
         }
     }
     flags
+}
+
+fn has_tmp_overlay() -> bool {
+    Command::new("bwrap").arg("--help").output().is_ok_and(|said| String::from_utf8_lossy(&said.stdout).contains("--tmp-overlay"))
 }
 
 fn installed(program: &str) -> bool {
@@ -371,7 +443,7 @@ fn find<'a>(cases: &'a [Case], name: &str) -> Option<&'a Case> {
 
 fn table(cases: &[Case]) {
     println!();
-    println!("| launch to exit, µs | median | min | quartiles | runs | x bwrap | x bwrap, min |");
+    println!("| launch to exit, µs | median | min | quartiles | runs | x other | x other, min |");
     println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
     for case in cases {
         let (min, low, high) = (case.quantile(0.0), case.quantile(0.25), case.quantile(0.75));

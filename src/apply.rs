@@ -30,7 +30,8 @@ use crate::cgroup::Cgroup;
 use crate::greeting::{Greeter, Handed};
 use crate::landlock::{self, Ruleset};
 use crate::orphans::Children;
-use crate::plan::{Kept, Op, Place, Range};
+use crate::overlay::{self, Kept};
+use crate::plan::{Mapped, Op, Over, Place, Range};
 use crate::policy::Access;
 use crate::pty;
 use crate::report::{NAMESPACES, Report};
@@ -55,6 +56,8 @@ pub(crate) struct State<'a> {
     pub(crate) greeter: Option<Greeter>,
     /// Made by `Op::MakeCgroup`.
     pub(crate) cgroup: Option<Cgroup>,
+    /// Made by `Op::KeepChanges`.
+    pub(crate) kept: Option<Kept>,
     /// Made by `Op::Ruleset`.
     ruleset: Option<OwnedFd>,
     /// The jail's own pseudo-terminals.
@@ -82,6 +85,7 @@ impl<'a> State<'a> {
             go: None,
             greeter: None,
             cgroup: None,
+            kept: None,
             ruleset: None,
             init: None,
             devpts: None,
@@ -191,6 +195,26 @@ impl<'a> State<'a> {
                 restrict(tree.as_fd(), *access, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)?;
                 self.lay_on_root(tree)
             }
+            Op::KeepChanges { dir, tree } => {
+                self.kept = Some(Kept::open(dir, tree, self.arguments)?);
+                Ok(())
+            }
+            Op::RootOverlay { source, over } => {
+                let tree = openat2(CWD, source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), RESOLVE)?;
+                let mount = match over {
+                    Over::Memory { size } => over_memory(tree.as_fd(), *size)?,
+                    Over::Kept { dir } => {
+                        // Anew, for a layer must be of this mount namespace.
+                        let dir = openat2(CWD, dir, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), RESOLVE)?;
+                        if !self.kept.as_ref().ok_or(Errno::BADF)?.is(dir.as_fd())? {
+                            return Err(Errno::NOENT);
+                        }
+                        overlay::mount(tree.as_fd(), &overlay::layers(dir.as_fd())?)?
+                    }
+                };
+                restrict(mount.as_fd(), Access::Writable, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)?;
+                self.lay_on_root(mount)
+            }
             Op::Dir { place, mode } => {
                 let parent = self.inside(&place.parent)?;
                 let mode = Mode::from_raw_mode(*mode);
@@ -289,11 +313,11 @@ impl<'a> State<'a> {
                 chdir(c"/")
             }
             Op::LockMounts { namespaces, ids } => match ids {
-                Kept::One(ids) => {
+                Mapped::One(ids) => {
                     sys::unshare(*namespaces)?;
                     self.map(&[Range::one(ids.uid, ids.uid)], &[Range::one(ids.gid, ids.gid)])
                 }
-                Kept::All { uids, gids } => self.unshare_and_map(*namespaces, uids, gids),
+                Mapped::All { uids, gids } => self.unshare_and_map(*namespaces, uids, gids),
             },
             Op::NoUserNamespaces => self.allow_no_user_namespaces(),
             Op::AwaitNetwork => {
@@ -462,9 +486,9 @@ impl<'a> State<'a> {
     fn map(&self, uids: &[Range], gids: &[Range]) -> Result<(), Errno> {
         for (file, ranges) in [(c"uid_map", uids), (c"gid_map", gids)] {
             // The kernel takes less than a page.
-            let mut lines = Line { bytes: [0; 4096], length: 0 };
+            let mut lines = Line::<4096>::new();
             for Range { inside, outside, count } in ranges {
-                writeln!(lines, "{inside} {outside} {count}").map_err(|_| Errno::OVERFLOW)?;
+                lines.print(format_args!("{inside} {outside} {count}\n"))?;
             }
             let text = core::str::from_utf8(&lines.bytes[..lines.length]).map_err(|_| Errno::ILSEQ)?;
             self.write_proc(file, text)?;
@@ -520,17 +544,40 @@ fn restrict(tree: BorrowedFd<'_>, access: Access, attributes: u64) -> Result<(),
 
 /// A file system in memory, mounted nowhere yet.
 fn memory(size: Option<u64>, mode: u32, attr: MountAttrFlags) -> Result<OwnedFd, Errno> {
+    memory_for(size, None, mode, attr)
+}
+
+/// The same, for at most so many `files`.
+fn memory_for(size: Option<u64>, files: Option<u64>, mode: u32, attr: MountAttrFlags) -> Result<OwnedFd, Errno> {
     let config = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    let mut line = Line { bytes: [0; 32], length: 0 };
-    write!(line, "{mode:04o}\0").map_err(|_| Errno::OVERFLOW)?;
+    let mut line = Line::<32>::new();
+    line.print(format_args!("{mode:04o}\0"))?;
     fsconfig_set_string(&config, c"mode", line.c_str()?)?;
-    if let Some(size) = size {
-        let mut line = Line { bytes: [0; 32], length: 0 };
-        write!(line, "{size}\0").map_err(|_| Errno::OVERFLOW)?;
-        fsconfig_set_string(&config, c"size", line.c_str()?)?;
+    for (option, limit) in [(c"size", size), (c"nr_inodes", files)] {
+        if let Some(limit) = limit {
+            let mut line = Line::<32>::new();
+            line.print(format_args!("{limit}\0"))?;
+            fsconfig_set_string(&config, option, line.c_str()?)?;
+        }
     }
     fsconfig_create(&config)?;
     fsmount(&config, FsMountFlags::FSMOUNT_CLOEXEC, QUIET | attr)
+}
+
+/// A tree with memory over it that takes what is changed.
+fn over_memory(tree: BorrowedFd<'_>, size: Option<u64>) -> Result<OwnedFd, Errno> {
+    // An empty file takes no page, but 1 KiB of the kernel's memory.
+    let files = size.map(|size| (size / 1024).max(64));
+    let memory = memory_for(size, files, 0o700, MountAttrFlags::empty())?;
+    // Until Linux 6.15 a layer must be mounted somewhere; the overlay has a mount of
+    // its own then. What lies on the root here is below no path that is looked up.
+    move_mount(&memory, c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    let layers = overlay::make_layers(memory.as_fd(), tree)?;
+    let mount = overlay::mount(tree, &layers)?;
+    // Not later: leaving the host's root would leave this instead.
+    fchdir(&memory)?;
+    unmount(c".", UnmountFlags::DETACH)?;
+    Ok(mount)
 }
 
 /// Pseudo-terminals that are nobody else's, mounted nowhere yet.
@@ -565,13 +612,22 @@ fn wait_for_byte(pipe: &OwnedFd) -> Result<(), Errno> {
 }
 
 /// Numbers written without the heap.
-struct Line<const SIZE: usize> {
+pub(crate) struct Line<const SIZE: usize> {
     bytes: [u8; SIZE],
     length: usize,
 }
 
 impl<const SIZE: usize> Line<SIZE> {
-    fn c_str(&self) -> Result<&CStr, Errno> {
+    pub(crate) fn new() -> Self {
+        Self { bytes: [0; SIZE], length: 0 }
+    }
+
+    /// Appends to it; nothing is cut off.
+    pub(crate) fn print(&mut self, text: core::fmt::Arguments<'_>) -> Result<(), Errno> {
+        self.write_fmt(text).map_err(|_| Errno::OVERFLOW)
+    }
+
+    pub(crate) fn c_str(&self) -> Result<&CStr, Errno> {
         CStr::from_bytes_until_nul(&self.bytes).map_err(|_| Errno::OVERFLOW)
     }
 }

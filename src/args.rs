@@ -22,7 +22,14 @@ pub struct Given {
 impl Given {
     /// The flag as typed.
     pub fn asked(&self) -> Asked {
-        Asked::new(self.flag.long, &self.values)
+        match (self.flag.takes, &self.values[..]) {
+            (Takes::Perhaps(_), [value]) | (Takes::PerhapsAnd(..), [value, _]) => {
+                Asked::new(&format!("{}={}", self.flag.long, shown(value)), &self.values[1..])
+            }
+            (Takes::Perhaps(_) | Takes::PerhapsAnd(..) | Takes::Nothing | Takes::Words(_), _) => {
+                Asked::new(self.flag.long, &self.values)
+            }
+        }
     }
 }
 
@@ -118,6 +125,11 @@ fn parse_into(words: Vec<OsString>, flags: &mut Vec<Given>) -> Result<Vec<OsStri
         let values = match flag.takes {
             Takes::Nothing => Vec::new(),
             Takes::Perhaps(_) => parser.optional_value().into_iter().collect(),
+            Takes::PerhapsAnd(_, name) => {
+                let mut values: Vec<OsString> = parser.optional_value().into_iter().collect();
+                values.push(value(&mut parser, flag, name)?);
+                values
+            }
             Takes::Words(names) => {
                 let mut values = Vec::with_capacity(names.len());
                 for name in names {
@@ -141,6 +153,7 @@ fn value(parser: &mut lexopt::Parser, flag: &Flag, name: &str) -> Result<OsStrin
                 flag.long,
                 match flag.takes {
                     Takes::Words(names) => names.join(" "),
+                    Takes::PerhapsAnd(_, name) => name.to_owned(),
                     Takes::Nothing | Takes::Perhaps(_) => String::new(),
                 }
             ),
@@ -218,6 +231,16 @@ mod tests {
         let t = typed("--ro-bind=/a /b --ro-bind /c /d x").unwrap();
         assert_eq!(t.flags[0].values, words("/a /b"));
         assert_eq!(t.flags[1].values, words("/c /d"));
+    }
+
+    #[test]
+    fn a_form_and_then_a_value() {
+        let t = typed("--diff=json d --root /t").unwrap();
+        assert_eq!((&t.flags[0].values, t.flags[0].asked().text()), (&words("json d"), "--diff=json d"));
+        let t = typed("--diff json").unwrap();
+        assert_eq!((&t.flags[0].values, t.flags[0].asked().text()), (&words("json"), "--diff json"));
+        assert!(refused("--diff=json").contains("DIR is missing"));
+        assert!(refused("--diff --root x").contains("DIR is missing (--root follows"));
     }
 
     #[test]

@@ -151,6 +151,10 @@ impl Without<'_> {
         self.out.bare = true;
         let named_root = self.names(Degradable::Root);
         self.needs_no_namespace()?;
+        if let Some((_, asked)) = self.out.policy.changes() {
+            let problem = "changes that leave the tree as it is need namespaces, which this machine refuses";
+            return Err(self.refuse(asked, Degradable::Namespaces, problem, None));
+        }
         if let Some(root) = &self.out.policy.root {
             if self.host.absolute(&root.value).is_ok_and(|path| self.host.canonical(&path) != Ok("/".into())) {
                 if !named_root {

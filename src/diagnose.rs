@@ -2,13 +2,17 @@
 //! The kernel says EPERM for a dozen reasons; what tells them apart is read from
 //! this machine once something has failed.
 
+use std::ffi::{CStr, OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
 use rustix::io::Errno;
 
 use crate::error::{Error, FAILED, Layer, NOT_EXECUTABLE, NOT_FOUND};
 use crate::explain::namespaces;
 use crate::launch::Failure;
 use crate::pasta::Pasta;
-use crate::plan::{Op, Plan, Step};
+use crate::plan::{Op, Over, Plan, Step};
 use crate::policy::Degradable;
 use crate::report::Report;
 use crate::subids::Unmapped;
@@ -32,6 +36,8 @@ pub struct Signs {
     pub proc: bool,
     /// This process's root is no mount: it was chrooted.
     pub chrooted: bool,
+    /// What is mounted where, and of which kind.
+    pub mounts: Vec<(PathBuf, String)>,
     /// The caller is root.
     pub root: bool,
 }
@@ -60,10 +66,26 @@ impl Signs {
             filtered: file("/proc/self/status").lines().any(|line| line == "Seccomp:\t2"),
             proc_masked: points().any(|point| point.starts_with("/proc/")),
             proc: !mounts.is_empty(),
+            mounts: mounts.lines().filter_map(mount).collect(),
             root: rustix::process::geteuid().is_root(),
             chrooted: !mounts.is_empty() && !points().any(|point| point == "/"),
         }
     }
+}
+
+/// The mount point and the file system's kind in a line of mountinfo, in which some
+/// bytes are octal numbers.
+fn mount(line: &str) -> Option<(PathBuf, String)> {
+    let (mount, kind) = line.split_once(" - ")?;
+    let mut rest = mount.split(' ').nth(4)?.as_bytes();
+    let mut point = Vec::new();
+    while let Some((first, after)) = rest.split_first() {
+        let octal = after.get(..3).filter(|_| *first == b'\\').and_then(|digits| core::str::from_utf8(digits).ok());
+        let octal = octal.and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        point.push(octal.unwrap_or(*first));
+        rest = if octal.is_some() { &after[3..] } else { after };
+    }
+    Some((PathBuf::from(OsString::from_vec(point)), kind.split(' ').next()?.to_owned()))
 }
 
 /// The cause of a refusal that is not about a file.
@@ -240,6 +262,7 @@ fn step(step: Option<&Step>, errno: Errno, signs: &Signs) -> Error {
     };
     let problem = match (&step.op, errno) {
         (Op::Bind { .. }, Errno::ROFS) => "the file system is mounted read-only".into(),
+        (Op::KeepChanges { .. }, Errno::AGAIN) => "another run has it, or --diff is at it".into(),
         (Op::DieWithLauncher | Op::AdoptOrphans, Errno::PIPE) => "the launcher is gone".into(),
         _ => errno.to_string(),
     };
@@ -286,6 +309,16 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
             Errno::PERM if signs.apparmor_restricts => system(),
             _ => system(),
         },
+        Op::KeepChanges { .. } => match errno {
+            Errno::AGAIN => files("wait until that has ended, or name another directory"),
+            Errno::NOTEMPTY => files("it holds other things than an earlier run's changes: name an empty directory, or a new one"),
+            Errno::LOOP => files("it and the tree lie in each other, or a link came to be in its way: name one beside the tree"),
+            Errno::NOENT | Errno::NOTDIR => files("it changed while jail was starting: start again"),
+            Errno::ACCESS | Errno::PERM => files("the caller must be allowed to write there"),
+            Errno::ROFS | Errno::NOSPC | Errno::DQUOT => files("name a directory where there is room to write"),
+            _ => system(),
+        },
+        Op::RootOverlay { source, over } => overlay(source, over, errno, signs).unwrap_or_else(system),
         Op::File { .. } | Op::Gather { .. } => match errno {
             Errno::AGAIN => files("the descriptor is non-blocking and empty now: open it for blocking reads"),
             Errno::FBIG => files("the file is larger than a limit allows: see ulimit -f"),
@@ -368,6 +401,56 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
     }
 }
 
+/// Why a tree cannot have changes laid over it: the kernel says EINVAL for most.
+fn overlay(tree: &CStr, over: &Over, errno: Errno, signs: &Signs) -> Option<(Layer, String)> {
+    let tree = Path::new(OsStr::from_bytes(tree.to_bytes()));
+    let kept = match over {
+        Over::Memory { .. } => None,
+        Over::Kept { dir } => Some(Path::new(OsStr::from_bytes(dir.to_bytes()))),
+    };
+    let files = |remedy: String| Some((Layer::Files, remedy));
+    let kernel = |remedy: &str| Some((Layer::Kernel, remedy.to_owned()));
+    match (errno, kept) {
+        (Errno::NOENT | Errno::NOTDIR | Errno::STALE, _) => files("it changed while jail was starting: start again".into()),
+        (Errno::LOOP, Some(kept)) => files(format!("{} and the tree lie in each other: name one beside the tree", shown(kept))),
+        (Errno::ACCESS, _) => files("the caller must be allowed to search every directory above it".into()),
+        (Errno::OPNOTSUPP, None) => kernel(
+            "its memory file system keeps no user attributes, which changes need (Linux 6.6 with CONFIG_TMPFS_XATTR): \
+             keep changes on a disk with --overlay DIR, and remove DIR afterwards",
+        ),
+        (Errno::OPNOTSUPP, Some(kept)) => files(format!(
+            "the file system of {} keeps no user attributes, which changes need: name a directory on one that does, such as ext4, xfs, btrfs",
+            shown(kept)
+        )),
+        (Errno::NODEV, _) => {
+            kernel("it is built without overlayfs (CONFIG_OVERLAY_FS), or may not load it: modprobe overlay as root")
+        }
+        (Errno::PERM, _) if refused(errno, signs).is_none() => {
+            kernel("before Linux 5.11 only root may mount overlayfs: copy the tree, and say --writable")
+        }
+        (Errno::INVAL, _) => {
+            if let Some((point, _)) = signs.mounts.iter().find(|(point, _)| point != tree && point.starts_with(tree)) {
+                return files(format!(
+                    "{} is mounted in the tree, and an overlay does not reach beyond one mount: unmount it, show it with --ro or --rw at the copy of a tree without it, or say --writable",
+                    shown(point)
+                ));
+            }
+            let kind = |path: &Path| {
+                let over = signs.mounts.iter().filter(|(point, _)| path.starts_with(point));
+                // Of several on one place the last is seen.
+                over.max_by_key(|(point, _)| point.as_os_str().len()).map_or("unknown", |(_, kind)| kind.as_str())
+            };
+            let kept = kept.map(|kept| format!(", changes on {}", kind(kept))).unwrap_or_default();
+            files(format!(
+                "the tree lies on {}{kept}: overlayfs takes no changes on a network file system, FUSE or another overlay, and no \
+                 tree on FAT, a case-folded directory or an overlay of an overlay: put it on another, such as ext4, xfs, btrfs",
+                kind(tree)
+            ))
+        }
+        _ => None,
+    }
+}
+
 /// The command was not found, or cannot be executed.
 fn exec(plan: &Plan, index: usize, found: bool, errno: Errno) -> Error {
     let name = plan.command.argv.first().map(shown).unwrap_or_default();
@@ -439,6 +522,28 @@ mod tests {
         ] {
             assert!(said(errno, &signs).contains(expected), "{errno:?} {signs:?}: {}", said(errno, &signs));
         }
+    }
+
+    #[test]
+    fn why_an_overlay_is_refused_is_told_by_what_is_mounted() {
+        let line = "36 25 0:32 / /t/a\\040b\\134c rw,nosuid - tmpfs none rw";
+        assert_eq!(mount(line), Some(("/t/a b\\c".into(), "tmpfs".into())));
+        let mounts = |all: &[(&str, &str)]| all.iter().map(|(point, kind)| (PathBuf::from(point), (*kind).to_owned())).collect();
+        let said = |errno, dir: Option<&CStr>, all: &[(&str, &str)]| {
+            let over = dir.map_or(Over::Memory { size: None }, |dir| Over::Kept { dir: dir.into() });
+            let op = Op::RootOverlay { source: c"/t".into(), over };
+            step(Some(&Step { op, asked: None }), errno, &Signs { mounts: mounts(all), proc: true, ..Signs::default() })
+                .to_string()
+        };
+        let inside = [("/", "ext4"), ("/t", "xfs"), ("/t/proc", "proc"), ("/two", "ext4")];
+        assert!(said(Errno::INVAL, None, &inside).contains("/t/proc is mounted in the tree"));
+        let beside = [("/", "ext4"), ("/t", "vfat"), ("/two", "ext4"), ("/two/d", "nfs4")];
+        assert!(said(Errno::INVAL, None, &beside).contains("the tree lies on vfat: "));
+        assert!(said(Errno::INVAL, Some(c"/two/d/k"), &beside).contains("the tree lies on vfat, changes on nfs4: "));
+        assert!(said(Errno::OPNOTSUPP, None, &[]).contains("keep changes on a disk with --overlay DIR"));
+        assert!(said(Errno::OPNOTSUPP, Some(c"/d"), &[]).contains("the file system of /d keeps no user attributes"));
+        assert!(said(Errno::NODEV, None, &[]).contains("CONFIG_OVERLAY_FS"));
+        assert!(said(Errno::PERM, None, &[]).contains("Linux 5.11"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
 
 use crate::caps;
-use crate::plan::{Op, Plan, Range, Step};
+use crate::plan::{Op, Over, Plan, Range, Step};
 use crate::policy::{Access, Init};
 use crate::rlimits;
 use crate::text::{json, shown};
@@ -73,6 +73,16 @@ impl fmt::Display for Op {
             Self::LoopbackUp => f.write_str("own loopback, up"),
             Self::RootMemory => f.write_str("start from an empty root"),
             Self::RootTree { source, access: a } => write!(f, "start from {}, {}", Path(source), access(*a)),
+            Self::KeepChanges { dir, .. } => write!(f, "changes in {}, for this run alone", Path(dir)),
+            Self::RootOverlay { source, over: Over::Memory { size: None } } => {
+                write!(f, "start from {}, changes in memory", Path(source))
+            }
+            Self::RootOverlay { source, over: Over::Memory { size: Some(size) } } => {
+                write!(f, "start from {}, changes in memory (at most {size} bytes)", Path(source))
+            }
+            Self::RootOverlay { source, over: Over::Kept { dir } } => {
+                write!(f, "start from {}, changes in {}", Path(source), Path(dir))
+            }
             Self::Dir { place, mode } => write!(f, "directory {} (mode {mode:o})", Path(&place.path)),
             Self::MountPoint { place } => write!(f, "mount point {}", Path(&place.path)),
             Self::Symlink { target, place } => write!(f, "link {} -> {}", Path(&place.path), Path(target)),
@@ -158,6 +168,8 @@ impl Op {
             Self::LoopbackUp => "loopback-up",
             Self::RootMemory => "root-memory",
             Self::RootTree { .. } => "root-tree",
+            Self::KeepChanges { .. } => "keep-changes",
+            Self::RootOverlay { .. } => "root-overlay",
             Self::Dir { .. } => "dir",
             Self::MountPoint { .. } => "mount-point",
             Self::Symlink { .. } => "symlink",
@@ -196,7 +208,8 @@ impl Op {
     /// The source and the path inside, where it has them.
     fn paths(&self) -> (Option<&CStr>, Option<&CStr>) {
         match self {
-            Self::RootTree { source, .. } => (Some(source), Some(c"/")),
+            Self::RootTree { source, .. } | Self::RootOverlay { source, .. } => (Some(source), Some(c"/")),
+            Self::KeepChanges { dir, .. } => (Some(dir), None),
             Self::Bind { source, dest, .. } | Self::Devices { source, dest } | Self::Device { source, dest } => {
                 (Some(source), Some(dest))
             }

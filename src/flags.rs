@@ -41,6 +41,8 @@ pub enum Takes {
     Words(&'static [&'static str]),
     /// Perhaps one word, after `=`.
     Perhaps(&'static str),
+    /// Perhaps one word after `=`, and then another.
+    PerhapsAnd(&'static str, &'static str),
 }
 
 /// One flag.
@@ -63,7 +65,7 @@ const fn row(long: &'static str, takes: Takes, repeats: bool, section: Section, 
 }
 
 use Section::{Anchors, Files, Layers, Life, Seeing, Surroundings};
-use Takes::{Nothing, Perhaps, Words};
+use Takes::{Nothing, Perhaps, PerhapsAnd, Words};
 
 /// Every flag, in the order of the help.
 #[rustfmt::skip]
@@ -86,6 +88,8 @@ pub static FLAGS: &[Flag] = &[
 
     row("root", Words(&["DIR"]), false, Files, "DIR is /, read-only, instead of the host's system"),
     row("writable", Nothing, false, Files, "the --root tree may be changed"),
+    row("ephemeral", Perhaps("SIZE"), false, Files, "changes of the --root tree vanish with the jail"),
+    row("overlay", Words(&["DIR"]), false, Files, "changes of the --root tree are kept in DIR"),
     row("ro", Words(&["PATH"]), true, Files, "the host's PATH, read-only, at the same place"),
     row("rw", Words(&["PATH"]), true, Files, "the host's PATH, writable, at the same place"),
     row("ro-bind", Words(&["SRC", "DST"]), true, Files, "the host's SRC, read-only, at DST"),
@@ -131,6 +135,7 @@ pub static FLAGS: &[Flag] = &[
 
     row("explain", Perhaps("text|json"), false, Seeing, "print what would be done and why; run nothing"),
     row("check", Perhaps("text|json"), false, Seeing, "try what this machine offers, layer by layer"),
+    row("diff", PerhapsAnd("text|json", "DIR"), false, Seeing, "list the changes that --overlay has kept in DIR"),
     row("status-fd", Words(&["N"]), false, Seeing, "write a record of start and end to descriptor N"),
     row("trace-denied", Nothing, false, Seeing, "say on stderr which system calls are refused"),
     row("version", Nothing, false, Seeing, "print the version"),
@@ -161,6 +166,7 @@ pub fn help() -> String {
             Nothing => format!("  --{}", flag.long),
             Words(words) => format!("  --{} {}", flag.long, words.join(" ")),
             Perhaps(word) => format!("  --{}[={word}]", flag.long),
+            PerhapsAnd(word, name) => format!("  --{}[={word}] {name}", flag.long),
         };
         out.push_str(&format!("{left:<27} {}\n", flag.help));
     }

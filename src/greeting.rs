@@ -28,6 +28,8 @@ pub(crate) enum Handed {
     Terminal,
     /// The listener of the system-call filter.
     Refusals,
+    /// Process 1, to its keeper.
+    ProcessOne,
 }
 
 impl Handed {
@@ -35,6 +37,7 @@ impl Handed {
         match self {
             Self::Terminal => b't',
             Self::Refusals => b'r',
+            Self::ProcessOne => b'p',
         }
     }
 }
@@ -47,6 +50,8 @@ pub(crate) enum Heard {
     Terminal(OwnedFd),
     /// The listener of the system-call filter.
     Refusals(OwnedFd),
+    /// Who process 1 is.
+    ProcessOne(OwnedFd),
     /// It is executing the command, or has reported why not.
     Gone,
 }
@@ -103,8 +108,9 @@ impl Listener {
         }
         match (byte, file) {
             // The descriptor is lost where there is no room for one.
-            ([b't' | b'r'], None) => Err(Errno::MFILE),
+            ([b't' | b'r' | b'p'], None) => Err(Errno::MFILE),
             ([b'r'], Some(file)) => Ok(Heard::Refusals(file)),
+            ([b'p'], Some(file)) => Ok(Heard::ProcessOne(file)),
             (_, Some(file)) => Ok(Heard::Terminal(file)),
             (_, None) => sender.map(Heard::Command).ok_or(Errno::IO),
         }

@@ -7,7 +7,7 @@ use std::ffi::{CStr, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access as Wanted, AtFlags, CWD, FileType, OFlags, accessat, fcntl_getfl, fstat, readlinkat, statat};
+use rustix::fs::{Access as Wanted, AtFlags, CWD, FileType, OFlags, accessat, fcntl_getfl, fstat, lgetxattr, readlinkat, statat};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgid, getgroups, getuid};
 use rustix::thread::{CapabilitySet, capabilities};
@@ -160,6 +160,46 @@ impl Host {
         }
     }
 
+    /// What an earlier run with `--overlay` left in `changes` of what lies `below`
+    /// the root of its tree; None where the tree's own is still seen.
+    pub fn changed(&self, changes: &Path, below: &Path) -> Option<Fact> {
+        let (mut at, mut replaced) = (changes.to_owned(), self.is_opaque(changes));
+        let mut names = below.components().peekable();
+        while let Some(name) = names.next() {
+            at.push(name);
+            match self.look(&at) {
+                Fact::Missing if replaced => return Some(Fact::Missing),
+                Fact::Missing => return None,
+                // The kernel's mark of what was deleted, a device 0:0. No other
+                // device can be made there.
+                Fact::Device => return Some(Fact::Missing),
+                Fact::Dir => replaced |= self.is_opaque(&at),
+                fact if names.peek().is_none() => return Some(fact),
+                Fact::Denied(errno) => return Some(Fact::Denied(errno)),
+                Fact::File | Fact::Link(_) => return Some(Fact::Missing),
+            }
+        }
+        Some(Fact::Dir)
+    }
+
+    /// Does the directory `path` of an overlay's changes hide what the tree has there?
+    fn is_opaque(&self, path: &Path) -> bool {
+        match &self.files {
+            Files::Machine(_) => overlay_opaque(path),
+            #[cfg(any(test, fuzzing))]
+            Files::Given(_) => false,
+        }
+    }
+
+    /// Who owns what lies at `path`; None where it cannot be asked.
+    pub fn owner(&self, path: &Path) -> Option<u32> {
+        match &self.files {
+            Files::Machine(_) => statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).ok().map(|stat| stat.st_uid),
+            #[cfg(any(test, fuzzing))]
+            Files::Given(_) => Some(if path.starts_with("/usr") || path == Path::new("/") { 0 } else { self.uid }),
+        }
+    }
+
     /// The caller's cgroup (v2), and the one above it; none where there is none.
     pub fn cgroups(&self) -> Vec<CgroupDir> {
         #[cfg(any(test, fuzzing))]
@@ -300,6 +340,13 @@ fn look(path: &Path) -> Fact {
         },
         FileType::RegularFile | FileType::Socket | FileType::Fifo | FileType::Unknown => Fact::File,
     }
+}
+
+/// Does the directory at `path`, of an overlay's changes, replace the one beneath?
+pub fn overlay_opaque(path: &Path) -> bool {
+    let mut value = [0; 2];
+    // As long as the buffer or longer is none that the kernel wrote.
+    lgetxattr(path, c"user.overlay.opaque", &mut value) == Ok(1) && value[0] == b'y'
 }
 
 /// Where cgroup2 is mounted, and the directory of this process's own.

@@ -38,8 +38,10 @@ impl Keeper {
         let blocked = SignalSet::all().set_blocked()?;
         match sys::clone(0)? {
             Cloned::Parent(pid) => {
-                let _ = blocked.set_blocked();
-                Ok(Self { pid, alive: Some(alive) })
+                let keeper = Self { pid, alive: Some(alive) };
+                // Or the command would find its signals blocked.
+                blocked.set_blocked()?;
+                Ok(keeper)
             }
             Cloned::Child => {
                 drop(alive);

@@ -140,7 +140,7 @@ pub fn ruleset_alone(abi: u32, steps: &[Step], own_pids: bool, descriptors: Vec<
 fn rights<'a>(op: &'a Op, sealed: &[&CStr]) -> Option<(&'a CStr, u64)> {
     match op {
         Op::RootMemory | Op::RootTree { access: Access::ReadOnly, .. } => Some((c"/", READ)),
-        Op::RootTree { access: Access::Writable, .. } => Some((c"/", READ | WRITE)),
+        Op::RootTree { access: Access::Writable, .. } | Op::RootOverlay { .. } => Some((c"/", READ | WRITE)),
         // What is read-only lies below the root, which may be read.
         Op::Bind { access: Access::ReadOnly, .. } => None,
         Op::Bind { dest, access: Access::Writable, .. } => Some((dest, READ | WRITE)),
@@ -155,6 +155,7 @@ fn rights<'a>(op: &'a Op, sealed: &[&CStr]) -> Option<(&'a CStr, u64)> {
         Op::Gather { .. }
         | Op::DropGroups
         | Op::MakeCgroup { .. }
+        | Op::KeepChanges { .. }
         | Op::EnterCgroup
         | Op::CgroupView
         | Op::DieWithLauncher

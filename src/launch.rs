@@ -131,7 +131,7 @@ pub fn run(plan: &Plan, arguments: &Arguments, record: Option<&Record>, passed: 
         Cloned::Parent(child) => {
             // From here on process 1 gets what its process group gets.
             let early = SignalSet::pending().unwrap_or(every);
-            let (children, cgroup) = (state.children.take(), state.cgroup.take());
+            let (children, cgroup, kept) = (state.children.take(), state.cgroup.take(), state.kept.take());
             drop(state);
             drop((report, greeter));
             let reports = Some(reports);
@@ -159,6 +159,7 @@ pub fn run(plan: &Plan, arguments: &Arguments, record: Option<&Record>, passed: 
                 relay,
                 tracer,
                 cgroup,
+                kept,
                 tie: None,
                 asked_to_end: false,
             }

@@ -18,6 +18,7 @@ mod check;
 mod degrade;
 mod denied;
 mod diagnose;
+mod diff;
 mod error;
 mod explain;
 mod fakeroot;
@@ -31,6 +32,7 @@ mod keeper;
 mod landlock;
 mod launch;
 mod orphans;
+mod overlay;
 mod pasta;
 mod place;
 mod plan;
@@ -90,6 +92,7 @@ fn act(typed: Typed, arguments: &sys::Arguments, record: Option<&Record>) -> Res
             let (text, starts) = check::run(&policy, &mut Host::observe(), arguments, format);
             print(&text).map(|_| if starts { 0 } else { FAILED })
         }
+        Request::Diff(asked) => diff::run(&asked, &mut |text| print(text).map(drop)).map(|()| 0),
         Request::Explain(policy, format) => {
             let plan = plan::build(&policy, &observe(&policy, arguments)?)?;
             print(&match format {

@@ -10,8 +10,8 @@ use rustix::io::Errno;
 
 use crate::error::{Asked, Error};
 use crate::host::{Fact, Host};
-use crate::plan::{Op, Place, Step};
-use crate::policy::{Access, Ban, Policy};
+use crate::plan::{CHANGES, Op, Over, Place, Step};
+use crate::policy::{Access, Ban, Changes, Policy};
 use crate::text::shown;
 use crate::view::{Backing, Found, View};
 use crate::wanted::{Put, Wanted, absolute, c_string, files_error, source, taken};
@@ -55,6 +55,12 @@ pub(crate) struct Builder<'a> {
     view: View<'a>,
     /// So far.
     pub(crate) steps: Vec<Step>,
+    /// What the launcher must do for them.
+    pub(crate) outside: Vec<Step>,
+    /// The tree of `--root`, on the host.
+    tree: Option<PathBuf>,
+    /// Where its changes are kept, on the host.
+    kept: Option<PathBuf>,
     /// Memory that is read-only to the command once everything is in it.
     sealed: Vec<CString>,
     /// Destinations that flags asked for.
@@ -65,33 +71,82 @@ pub(crate) struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     pub(crate) fn new(policy: &Policy, host: &'a Host) -> Result<Self, Error> {
-        let (backing, op, asked) = match &policy.root {
-            None => (Backing::Memory, Op::RootMemory, None),
-            Some(root) => {
-                let asked = root.asked.as_ref();
-                let path = source(host, &root.value, false, asked)?.unwrap_or_default();
-                if host.look(&path) != Fact::Dir {
-                    return Err(files_error(
-                        asked,
-                        format!("take {} for the root", shown(&path)),
-                        "not a directory",
-                        "name the directory of a tree",
-                    ));
-                }
+        let Some(root) = &policy.root else {
+            let steps = vec![Step { op: Op::RootMemory, asked: None }];
+            let view = View::new(host, Backing::Memory, None);
+            let sealed = vec![c"/".to_owned()];
+            return Ok(Self { host, view, steps, sealed, ..Self::of_tree(host) });
+        };
+        let asked = root.asked.as_ref();
+        let path = source(host, &root.value, false, asked)?.unwrap_or_default();
+        if host.look(&path) != Fact::Dir {
+            return Err(files_error(
+                asked,
+                format!("take {} for the root", shown(&path)),
+                "not a directory",
+                "name the directory of a tree",
+            ));
+        }
+        let tree = c_string(path.as_os_str())?;
+        let (mut outside, mut kept) = (Vec::new(), None);
+        let steps = match policy.changes() {
+            None => {
                 let access = if policy.writable.is_some() { Access::Writable } else { Access::ReadOnly };
-                let op = Op::RootTree { source: c_string(path.as_os_str())?, access };
-                (Backing::Host(path), op, root.asked.clone())
+                vec![Step { op: Op::RootTree { source: tree, access }, asked: root.asked.clone() }]
+            }
+            Some((changes, asked)) => {
+                may_be_changed(host, &path, asked)?;
+                let over = match changes {
+                    Changes::Vanish { size } => Over::Memory { size },
+                    Changes::Keep { dir } => {
+                        let at = kept_in(host, &dir, &path, asked)?;
+                        let dir = c_string(at.as_os_str())?;
+                        outside.push(step(Op::KeepChanges { dir: dir.clone(), tree: tree.clone() }, asked));
+                        kept = Some(at);
+                        Over::Kept { dir }
+                    }
+                };
+                vec![step(Op::RootOverlay { source: tree, over }, asked)]
             }
         };
-        let sealed = if policy.root.is_none() { vec![c"/".to_owned()] } else { Vec::new() };
-        Ok(Self {
+        let changes = kept.as_ref().map(|dir| dir.join(CHANGES));
+        let view = View::new(host, Backing::Host(path.clone()), changes);
+        Ok(Self { view, steps, outside, tree: Some(path), kept, ..Self::of_tree(host) })
+    }
+
+    fn of_tree(host: &'a Host) -> Self {
+        Self {
             host,
-            view: View::new(host, backing),
-            steps: vec![Step { op, asked }],
-            sealed,
+            view: View::new(host, Backing::Memory, None),
+            steps: Vec::new(),
+            outside: Vec::new(),
+            tree: None,
+            kept: None,
+            sealed: Vec::new(),
             typed: Vec::new(),
             hidden: Vec::new(),
-        })
+        }
+    }
+
+    /// Refuses what would have the layers of an overlay changed beneath it, which the
+    /// kernel leaves undefined.
+    pub(crate) fn nothing_else_changes(&self, changes: &Option<(Changes, Option<&Asked>)>) -> Result<(), Error> {
+        let (Some((_, over)), Some(tree)) = (changes, &self.tree) else { return Ok(()) };
+        for step in &self.steps {
+            let Op::Bind { source, access: Access::Writable, .. } = &step.op else { continue };
+            let source = Path::new(OsStr::from_bytes(source.to_bytes()));
+            let layer = [Some(tree), self.kept.as_ref()].into_iter().flatten().find(|layer| overlaps(layer, source));
+            if let Some(layer) = layer {
+                let over = over.map_or("", Asked::text);
+                return Err(files_error(
+                    step.asked.as_ref(),
+                    format!("show {}, writable", shown(source)),
+                    format!("{} of {over} could be changed through it while it is in use", shown(layer)),
+                    "move one out of the other, or show it read-only",
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Puts everything at its place, parents first. The order in which the flags
@@ -532,6 +587,51 @@ impl<'a> Builder<'a> {
             "show the directory with --ro or --rw, or make it with --dir",
         ))
     }
+}
+
+/// Can what is changed in the tree keep its owner? Before a file of the tree is
+/// changed it is copied, and the copy must be someone's in the jail.
+fn may_be_changed(host: &Host, tree: &Path, asked: Option<&Asked>) -> Result<(), Error> {
+    match host.owner(tree) {
+        Some(owner) if owner != host.uid => Err(files_error(
+            asked,
+            format!("lay changes over {}", shown(tree)),
+            format!("it belongs to uid {owner}, and a file keeps its owner when it is changed, who is no one in the jail"),
+            "unpack a tree of your own: TREES in jail(1) says how",
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Where changes of `tree` are kept: `dir`, which need not be there yet.
+fn kept_in(host: &Host, dir: &Path, tree: &Path, asked: Option<&Asked>) -> Result<PathBuf, Error> {
+    let dir = absolute(host, dir, asked)?;
+    let refuse =
+        |problem: String, remedy: &str| Err(files_error(asked, format!("keep changes in {}", shown(&dir)), problem, remedy));
+    let at = match host.canonical(&dir) {
+        Ok(at) => at,
+        // It is made. A link that leads nowhere is no name for it.
+        Err(Errno::NOENT) => match (dir.parent().map(|parent| host.canonical(parent)), dir.file_name()) {
+            (Some(Ok(parent)), Some(name)) if host.look(&parent.join(name)) == Fact::Missing => parent.join(name),
+            _ => return refuse(Errno::NOENT.to_string(), "create the directory above it first"),
+        },
+        Err(errno) => return refuse(errno.to_string(), "the caller must be allowed to search every directory above it"),
+    };
+    match host.look(&at) {
+        Fact::Dir | Fact::Missing if overlaps(&at, tree) => {
+            let (inner, outer) = if at.starts_with(tree) { ("it lies", "the tree") } else { ("the tree lies", "it") };
+            let problem = if at == tree { "it is the tree itself".into() } else { format!("{inner} in {outer}") };
+            refuse(problem, "name a directory beside the tree")
+        }
+        Fact::Dir | Fact::Missing => Ok(at),
+        Fact::File | Fact::Device | Fact::Link(_) => refuse("not a directory".into(), "name a directory, or what is to be one"),
+        Fact::Denied(errno) => refuse(errno.to_string(), "the caller must be allowed to search every directory above it"),
+    }
+}
+
+/// Does one of the two lie in the other?
+fn overlaps(a: &Path, b: &Path) -> bool {
+    a.starts_with(b) || b.starts_with(a)
 }
 
 fn step(op: Op, asked: Option<&Asked>) -> Step {

@@ -74,7 +74,7 @@ pub struct Subids {
 
 /// Which ids keep their numbers in the second user namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kept {
+pub enum Mapped {
     /// The one of the first.
     One(Ids),
     /// All of the first, which it takes another process to map.
@@ -123,6 +123,11 @@ pub enum Op {
     RootMemory,
     /// Start from a tree of the host's.
     RootTree { source: CString, access: Access },
+    /// Open the directory that changes are kept in, make what is missing of it, and
+    /// let no other run have it.
+    KeepChanges { dir: CString, tree: CString },
+    /// Start from a tree of the host's with changes laid over it.
+    RootOverlay { source: CString, over: Over },
     /// Make a directory in memory.
     Dir { place: Place, mode: u32 },
     /// Make an empty file in memory to mount on.
@@ -156,7 +161,7 @@ pub enum Op {
     /// Make the new root `/` and let go of the host's.
     EnterRoot,
     /// Go on in a second user namespace, to which all mounts are locked.
-    LockMounts { namespaces: i32, ids: Kept },
+    LockMounts { namespaces: i32, ids: Mapped },
     /// Let no user namespace be made any more.
     NoUserNamespaces,
     /// Wait until the launcher has had the network connected by pasta(1).
@@ -187,6 +192,15 @@ pub enum Op {
     Landlock,
     /// Refuse the system calls that the command has no use for.
     FilterCalls { filter: Filter },
+}
+
+/// What lies over a tree and takes what is changed of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// Memory of the jail's own, at most so many bytes.
+    Memory { size: Option<u64> },
+    /// A directory of the host's, which the launcher has opened.
+    Kept { dir: CString },
 }
 
 /// What the whole jail may use.
@@ -284,6 +298,9 @@ fn shows_host_root(op: &Op) -> bool {
     matches!(op, Op::Bind { source, .. } | Op::RootTree { source, .. } if source.as_c_str() == c"/")
 }
 
+/// What a directory of `--overlay` holds: what was changed, laid out as the tree is.
+pub const CHANGES: &str = "changes";
+
 /// What a command has to end in by default, once it was asked to.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -338,6 +355,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
             "leave out one of the two",
         ));
     }
+    builder.nothing_else_changes(&policy.changes())?;
     if bare {
         at_their_own_places(&builder.steps, host)?;
     } else {
@@ -359,14 +377,14 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         }
     }
     let asked = || [&policy.uid, &policy.gid].into_iter().flatten().find_map(|s| s.asked.clone());
-    let mut kept = Kept::One(ids);
+    let mut kept = Mapped::One(ids);
     if bare {
         let asked = policy.degrade.as_ref().and_then(|degrade| degrade.asked.clone());
         inside.push(Step { op: Op::HostRoot, asked });
     } else if let Some(asked) = &policy.subids {
         let subids = subids(caller, &host.subordinate(), asked)?;
         let same = |ranges: &[Range]| ranges.iter().map(|range| Range { outside: range.inside, ..*range }).collect();
-        kept = Kept::All { uids: same(&subids.uids), gids: same(&subids.gids) };
+        kept = Mapped::All { uids: same(&subids.uids), gids: same(&subids.gids) };
         inside.push(Step { op: Op::MapSubids { subids }, asked: Some(asked.clone()) });
         inside.push(Step { op: Op::DropGroups, asked: Some(asked.clone()) });
     } else {
@@ -453,6 +471,8 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         }
     }
     outside.sort_by_key(|step| if let Op::Gather { fd } = step.op { fd } else { 0 });
+    // Before anything is changed: another run may have it.
+    outside.append(&mut builder.outside);
     outside.extend(cgroup);
     if host.can_drop_groups {
         outside.push(default(Op::DropGroups));

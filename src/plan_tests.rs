@@ -10,7 +10,7 @@ fn policy(words: &[&str]) -> Result<Policy, Error> {
     let words = words.iter().map(OsString::from).collect();
     match interpret(parse(words, &|_| Err("no file".into()))?)? {
         Request::Run(policy) | Request::Explain(policy, _) => Ok(policy),
-        Request::Check(..) | Request::Help | Request::Version => Err(Error::usage(None, "not a run", "")),
+        Request::Check(..) | Request::Diff(_) | Request::Help | Request::Version => Err(Error::usage(None, "not a run", "")),
     }
 }
 
@@ -157,6 +157,48 @@ fn what_a_tree_lacks_is_left_out_or_refused_when_asked_for() {
         &planned_on(&Host::made_up(&["/t/tmp/"]), "--root /t --dir /tmp/x true").unwrap(),
         "directory /tmp/x (mode 755)"
     ));
+}
+
+#[test]
+fn changes_of_a_tree_go_to_memory_or_to_a_directory() {
+    let host = Host::made_up(&["/t/run/", "/t/tmp/", "/d/", "/x/t/", "/data/"]);
+    let first = |line: &str| planned_on(&host, line).unwrap().outside.first().map(|step| step.op.to_string());
+    for (line, start, outside) in [
+        ("--root /t --ephemeral true", "start from /t, changes in memory", None),
+        ("--root /t --ephemeral=1m true", "start from /t, changes in memory (at most 1048576 bytes)", None),
+        ("--root /t --overlay /d true", "start from /t, changes in /d", Some("changes in /d, for this run alone")),
+        (
+            "--root /t --overlay new true",
+            "start from /t, changes in /home/u/proj/new",
+            Some("changes in /home/u/proj/new, for this run alone"),
+        ),
+    ] {
+        let plan = planned_on(&host, line).unwrap();
+        assert_eq!(first(line).as_deref(), outside, "{line}");
+        assert_eq!(at(&plan, start) + 1, at(&plan, "memory /run (mode 755)"), "{line}");
+        // The same as with --writable.
+        let rules =
+            |line: &str| planned_on(&host, line).unwrap().inside.into_iter().find(|step| matches!(step.op, Op::Ruleset { .. }));
+        assert_eq!(rules(line), rules("--root /t --writable true"), "{line}");
+    }
+    for (line, problem) in [
+        ("--root / --ephemeral true", "belongs to uid 0"),
+        ("--root /t --overlay /t true", "it is the tree itself"),
+        ("--root /x/t --overlay /x true", "the tree lies in it"),
+        ("--root /t --overlay /t/new true", "it lies in the tree"),
+        ("--root /t --overlay /nope/new true", "create the directory above it first"),
+        ("--root /t --overlay /etc/passwd true", "not a directory"),
+        (
+            "--root /t --ephemeral --rw-bind /t /tmp/t true",
+            "--rw-bind /t /tmp/t: show /t, writable: /t of --ephemeral could be changed",
+        ),
+        ("--root /t --overlay /d/k --rw-bind /d /tmp true", "/d/k of --overlay /d/k could be changed"),
+    ] {
+        let refused = planned_on(&host, line).unwrap_err().to_string();
+        assert!(refused.contains(problem), "{line}: {refused}");
+    }
+    planned_on(&host, "--root /t --overlay /d/k --ro-bind /d /tmp true").unwrap();
+    planned_on(&host, "--root /t --overlay /d --rw-bind /data /tmp true").unwrap();
 }
 
 #[test]
@@ -452,7 +494,7 @@ fn subordinate_ids_stand_behind_the_callers() {
     // The second user namespace has them all, too.
     let locked = planned("--subids --cap sys_admin true");
     let same = |inside, count| Range { inside, outside: inside, count };
-    let kept = Kept::All { uids: vec![same(0, 1), same(1, 65_536)], gids: vec![same(0, 1), same(1, 1000), same(1001, 65_536)] };
+    let kept = Mapped::All { uids: vec![same(0, 1), same(1, 65_536)], gids: vec![same(0, 1), same(1, 1000), same(1001, 65_536)] };
     assert!(locked.inside.iter().any(|step| matches!(&step.op, Op::LockMounts { ids, .. } if *ids == kept)));
 }
 

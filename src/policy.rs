@@ -45,6 +45,21 @@ pub enum Access {
     Writable,
 }
 
+/// Where what the command changes in the `--root` tree goes, and not into the tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changes {
+    /// To memory, of which it may take `size` bytes.
+    Vanish {
+        /// Bytes; the kernel's default is half the machine's memory.
+        size: Option<u64>,
+    },
+    /// Into this directory of the host's.
+    Keep {
+        /// Where it is, as typed.
+        dir: PathBuf,
+    },
+}
+
 /// What a flag puts into the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
@@ -209,7 +224,7 @@ impl Degradable {
     }
 }
 
-/// How `--explain` and `--check` print.
+/// How `--explain`, `--check` and `--diff` print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// For a person.
@@ -238,6 +253,8 @@ pub struct Policy {
     pub fakeroot: Option<Asked>,
     pub root: Option<Setting<PathBuf>>,
     pub writable: Option<Asked>,
+    pub ephemeral: Option<Setting<Option<u64>>>,
+    pub overlay: Option<Setting<PathBuf>>,
     pub entries: Vec<Entry>,
     pub hidden: Vec<Ban>,
     pub noexec: Vec<Ban>,
@@ -266,6 +283,19 @@ pub struct Policy {
     pub command: Vec<OsString>,
 }
 
+/// What is to be compared.
+#[derive(Debug)]
+pub struct Diff {
+    /// The directory of `--overlay`.
+    pub dir: PathBuf,
+    /// The tree that it was laid over.
+    pub root: Option<PathBuf>,
+    /// How it is printed.
+    pub format: Format,
+    /// The flag.
+    pub asked: Option<Asked>,
+}
+
 /// What the command line asks `jail` to do.
 #[derive(Debug)]
 pub enum Request {
@@ -273,6 +303,8 @@ pub enum Request {
     Run(Policy),
     /// Say what would be done.
     Explain(Policy, Format),
+    /// Say what a directory of `--overlay` holds.
+    Diff(Diff),
     /// Say what this machine offers, for this, a jail without flags.
     Check(Policy, Format),
     /// `--help`.
@@ -305,6 +337,8 @@ impl Policy {
             fakeroot: None,
             root: None,
             writable: None,
+            ephemeral: None,
+            overlay: None,
             entries: Vec::new(),
             hidden: Vec::new(),
             noexec: Vec::new(),
@@ -332,6 +366,13 @@ impl Policy {
             init: setting(Init::Reaper),
             command,
         }
+    }
+
+    /// Where changes of the tree go, if not into it, and who asked.
+    pub fn changes(&self) -> Option<(Changes, Option<&Asked>)> {
+        let vanish = self.ephemeral.as_ref().map(|set| (Changes::Vanish { size: set.value }, set.asked.as_ref()));
+        let keep = || self.overlay.as_ref().map(|set| (Changes::Keep { dir: set.value.clone() }, set.asked.as_ref()));
+        vanish.or_else(keep)
     }
 
     /// What of the system-call policy other flags open.
@@ -374,6 +415,9 @@ pub fn interpret(typed: Typed) -> Result<Request, Error> {
         }
         return Ok(Request::Check(Policy::new(vec!["check".into()]), format(given)?));
     }
+    if let Some(given) = typed.flags.iter().find(|given| given.flag.long == "diff") {
+        return diff(given, &typed).map(Request::Diff);
+    }
     let mut policy = Policy::new(typed.command);
     let mut explain = None;
     for given in &typed.flags {
@@ -395,6 +439,22 @@ pub fn interpret(typed: Typed) -> Result<Request, Error> {
         Some(format) => Request::Explain(policy, format),
         None => Request::Run(policy),
     })
+}
+
+/// What `--diff` asks for.
+fn diff(given: &Given, typed: &Typed) -> Result<Diff, Error> {
+    let mut root = None;
+    for other in typed.flags.iter().filter(|other| other.flag.long != "diff") {
+        if other.flag.long != "root" {
+            return Err(bad(other, "has no effect with --diff", "leave it out"));
+        }
+        root = Some(path(other, 0)?);
+    }
+    if let Some(command) = typed.command.first() {
+        return Err(bad(given, format!("{} would not be run", shown(command)), "leave out one of the two"));
+    }
+    let format = if given.values.len() > 1 { format(given)? } else { Format::Text };
+    Ok(Diff { dir: path(given, given.values.len() - 1)?, root, format, asked: Some(given.asked()) })
 }
 
 /// The variables that are passed without asking.
@@ -424,6 +484,8 @@ fn set(policy: &mut Policy, given: &Given) -> Result<(), Error> {
         "fakeroot" => policy.fakeroot = Some(asked),
         "root" => policy.root = Some(Setting { value: path(given, 0)?, asked: Some(asked) }),
         "writable" => policy.writable = Some(asked),
+        "ephemeral" => policy.ephemeral = Some(Setting { value: ephemeral(given)?, asked: Some(asked) }),
+        "overlay" => policy.overlay = Some(Setting { value: path(given, 0)?, asked: Some(asked) }),
         "ro" | "ro-try" => bind(policy, given, Access::ReadOnly, 0)?,
         "rw" | "rw-try" => bind(policy, given, Access::Writable, 0)?,
         "ro-bind" | "ro-bind-try" => bind(policy, given, Access::ReadOnly, 1)?,
@@ -581,6 +643,13 @@ fn tmpfs(given: &Given) -> Result<(PathBuf, Option<u64>), Error> {
     Ok((PathBuf::from(OsString::from_vec(word[..at].to_vec())), Some(size)))
 }
 
+/// The size after `--ephemeral=`, if there is one.
+fn ephemeral(given: &Given) -> Result<Option<u64>, Error> {
+    let Some(word) = given.values.first() else { return Ok(None) };
+    let size = word.to_str().and_then(units::size);
+    size.map(Some).ok_or_else(|| bad(given, format!("{} is not a size", shown(word)), SIZE))
+}
+
 fn duration(given: &Given) -> Result<Duration, Error> {
     given.values[0].to_str().and_then(units::duration).ok_or_else(|| {
         bad(
@@ -708,6 +777,20 @@ fn contradictions(policy: &Policy) -> Result<(), Error> {
     let refuse = |asked: &Asked, problem: &str, remedy: &str| Err(Error::usage(asked.text().to_owned(), problem, remedy));
     if let (Some(asked), None) = (&policy.writable, &policy.root) {
         return refuse(asked, "has no effect without --root", "name the tree with --root, or a directory with --rw");
+    }
+    let ephemeral = policy.ephemeral.as_ref().and_then(|setting| setting.asked.as_ref());
+    let overlay = policy.overlay.as_ref().and_then(|setting| setting.asked.as_ref());
+    if let (Some(asked), None) = (ephemeral.or(overlay), &policy.root) {
+        // Nobody could be the owner of what is changed in the host's system.
+        return refuse(
+            asked,
+            "needs --root: a file keeps its owner when it is changed, and those of the host's system are no one in the jail",
+            "name a tree that is your own with --root; TREES in jail(1) says how to come by one",
+        );
+    }
+    let mut modes = [policy.writable.as_ref(), ephemeral, overlay].into_iter().flatten();
+    if let (Some(one), Some(other)) = (modes.next(), modes.next()) {
+        return refuse(other, &format!("contradicts {}: changes go to one place", one.text()), "leave out one of the two");
     }
     let mut roots = policy.roots().into_iter().flatten();
     if let Some(root) = roots.next() {
@@ -903,6 +986,7 @@ mod tests {
         for flag in FLAGS.iter().filter(|flag| flag.long != "args") {
             let values: Vec<OsString> = match flag.takes {
                 Takes::Nothing | Takes::Perhaps(_) => vec![],
+                Takes::PerhapsAnd(..) => vec!["5".into()],
                 Takes::Words(names) => names.iter().map(|_| "5".into()).collect(),
             };
             let typed = Typed { flags: vec![Given { flag, values }], command: vec!["x".into()] };
@@ -916,6 +1000,13 @@ mod tests {
     fn contradictions_are_refused_by_name() {
         for (line, expected) in [
             ("--writable x", "--writable: has no effect without --root"),
+            ("--ephemeral x", "--ephemeral: needs --root"),
+            ("--overlay /d x", "name a tree that is your own with --root"),
+            ("--root /t --ephemeral --writable x", "--ephemeral: contradicts --writable"),
+            ("--root /t --overlay /d --ephemeral=5 x", "--overlay /d: contradicts --ephemeral=5"),
+            ("--root /t --writable --overlay /d x", "--overlay /d: contradicts --writable"),
+            ("--root /t --ephemeral=12q x", "12q is not a size"),
+            ("--root /t --ephemeral=0 x", "0 is not a size"),
             ("--as-root --uid 5 x", "--uid 5: contradicts --as-root"),
             ("--fakeroot --gid 5 x", "--gid 5: contradicts --fakeroot"),
             ("--as-root --fakeroot x", "--fakeroot: contradicts --as-root"),
@@ -953,6 +1044,11 @@ mod tests {
             ("--check --net host", "--net host: has no effect with --check"),
             ("--check x", "x would not be run"),
             ("--check=yaml", "write one of: text, json"),
+            ("--diff=yaml d", "--diff=yaml d: unknown value yaml"),
+            ("--diff d --ephemeral", "--ephemeral: has no effect with --diff"),
+            ("--diff d --check", "--diff d: has no effect with --check"),
+            ("--diff d ls", "--diff d: ls would not be run"),
+            ("--diff=json  --root t", "the path is empty"),
             ("--memory 0 x", "is no such limit"),
             ("--tasks 0 x", "from 1 up"),
             ("--cpus none x", "from 0.01 up"),

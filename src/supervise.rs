@@ -15,6 +15,7 @@ use crate::init::CARRIER;
 use crate::keeper::{End, Keeper};
 use crate::launch::{Ended, Failure, Passed};
 use crate::orphans::Children;
+use crate::overlay::Kept;
 use crate::pasta::{self, Pasta, Running};
 use crate::plan::{Op, Plan, Step};
 use crate::policy::Init;
@@ -65,6 +66,8 @@ pub(crate) struct Supervisor<'a> {
     pub(crate) tie: Option<Keeper>,
     /// With limits of the whole jail. It is removed with this.
     pub(crate) cgroup: Option<Cgroup>,
+    /// With a directory for changes. It is let go of with this.
+    pub(crate) kept: Option<Kept>,
 }
 
 /// What the inside has told so far.
@@ -121,7 +124,8 @@ impl<'a> Supervisor<'a> {
             let pasta = self.pasta.as_ref().map(Running::pid);
             let keeper = self.relay.as_ref().and_then(Relay::keeper).map(Keeper::pid);
             let other = self.cgroup.as_ref().and_then(Cgroup::keeper);
-            let spared = [pasta, keeper, other].into_iter().flatten().collect::<Vec<_>>();
+            let kept = self.kept.as_ref().map(Kept::keeper);
+            let spared = [pasta, keeper, other, kept].into_iter().flatten().collect::<Vec<_>>();
             children.end_all(&spared);
         }
         let drained = ended.and_then(|status| self.drain().map(|()| status));
@@ -138,6 +142,9 @@ impl<'a> Supervisor<'a> {
     /// sees its end when the command closes it; and sees to it that process 1 ends
     /// with this one where it could forget to.
     fn let_go(&mut self) -> Result<(), Errno> {
+        if let Some(kept) = &mut self.kept {
+            kept.until_dead(self.child)?;
+        }
         let raw = |fd: Option<BorrowedFd<'_>>| fd.map(|fd| fd.as_raw_fd());
         let pidfd = if self.plan.init == Init::None { Some(pidfd_open(self.child, PidfdFlags::empty())?) } else { None };
         let mut keep: Vec<i32> = [
@@ -154,6 +161,7 @@ impl<'a> Supervisor<'a> {
         .flatten()
         .collect();
         keep.extend(self.cgroup.iter().flat_map(Cgroup::descriptors));
+        keep.extend(self.kept.iter().flat_map(Kept::descriptors));
         if self.plan.pty {
             keep.extend([0, 1]);
         }
@@ -364,6 +372,8 @@ impl<'a> Supervisor<'a> {
             Heard::Refusals(refusals) => {
                 self.tracer = self.plan.trace.as_ref().map(|trace| Tracer::start(refusals, trace));
             }
+            // Said to a keeper alone.
+            Heard::ProcessOne(_) => {}
             Heard::Gone => {
                 self.listener = None;
                 // A failure was reported before this end was closed.

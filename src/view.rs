@@ -39,14 +39,16 @@ pub enum Found {
 pub struct View<'a> {
     host: &'a Host,
     mounts: BTreeMap<PathBuf, Backing>,
+    /// Where an earlier run left its changes of what `/` shows.
+    changes: Option<PathBuf>,
     /// Made in memory by the plan.
     made: BTreeMap<PathBuf, Fact>,
 }
 
 impl<'a> View<'a> {
     /// A tree whose `/` shows `root`.
-    pub fn new(host: &'a Host, root: Backing) -> Self {
-        Self { host, mounts: BTreeMap::from([(PathBuf::from("/"), root)]), made: BTreeMap::new() }
+    pub fn new(host: &'a Host, root: Backing, changes: Option<PathBuf>) -> Self {
+        Self { host, mounts: BTreeMap::from([(PathBuf::from("/"), root)]), changes, made: BTreeMap::new() }
     }
 
     /// Mounts `backing` at `path`; gives false where there is a mount already.
@@ -98,10 +100,19 @@ impl<'a> View<'a> {
 
     fn look(&self, path: &Path) -> Fact {
         match self.backing(path) {
-            Backing::Host(at) => self.host.look(&at),
+            Backing::Host(at) => self.changed(path).unwrap_or_else(|| self.host.look(&at)),
             Backing::Memory if self.mounts.contains_key(path) => Fact::Dir,
             Backing::Memory => self.made.get(path).cloned().unwrap_or(Fact::Missing),
         }
+    }
+
+    /// What an earlier run made of `path`, which no mount but that of `/` shows.
+    fn changed(&self, path: &Path) -> Option<Fact> {
+        let changes = self.changes.as_ref()?;
+        if path.ancestors().any(|above| above != Path::new("/") && self.mounts.contains_key(above)) {
+            return None;
+        }
+        self.host.changed(changes, path.strip_prefix("/").unwrap_or(path))
     }
 
     /// Follows `path` (absolute) from the new root.
@@ -162,7 +173,7 @@ mod tests {
     fn links_of_a_tree_stay_in_the_tree() {
         let host =
             Host::made_up(&["/t/tmp->/etc", "/t/up->../../../../etc", "/t/etc/", "/t/gone->/nope", "/t/loop->loop", "/t/f"]);
-        let view = View::new(&host, Backing::Host("/t".into()));
+        let view = View::new(&host, Backing::Host("/t".into()), None);
         assert_eq!(at(&view, "/tmp"), Found::There("/etc".into(), Fact::Dir));
         assert_eq!(at(&view, "/up/../tmp"), Found::There("/etc".into(), Fact::Dir));
         assert_eq!(at(&view, "/gone/x"), Found::Missing("/nope/x".into()));
@@ -172,9 +183,21 @@ mod tests {
     }
 
     #[test]
+    fn what_an_earlier_run_changed_is_seen_before_the_tree() {
+        let host = Host::made_up(&["/t/a/f", "/t/run/", "/t/l->a", "/t/d/", "/c/run!", "/c/l->/new", "/c/new/", "/c/a/", "/c/d"]);
+        let mut view = View::new(&host, Backing::Host("/t".into()), Some("/c".into()));
+        assert_eq!(at(&view, "/run"), Found::Missing("/run".into()), "deleted");
+        assert_eq!(at(&view, "/l"), Found::There("/new".into(), Fact::Dir), "a link that was changed");
+        assert_eq!(at(&view, "/a/f"), Found::There("/a/f".into(), Fact::File), "not changed");
+        assert_eq!(at(&view, "/d"), Found::There("/d".into(), Fact::File), "a directory that became a file");
+        assert!(view.mount("/a".into(), Backing::Host("/t/d".into())));
+        assert_eq!(at(&view, "/a/f"), Found::Missing("/a/f".into()), "a mount covers both");
+    }
+
+    #[test]
     fn a_mount_covers_what_lies_below() {
         let host = Host::made_up(&["/src/a/f", "/t/m/old"]);
-        let mut view = View::new(&host, Backing::Host("/t".into()));
+        let mut view = View::new(&host, Backing::Host("/t".into()), None);
         assert!(view.mount("/m".into(), Backing::Host("/src".into())));
         assert!(!view.mount("/m".into(), Backing::Memory));
         assert_eq!(at(&view, "/m/a/f"), Found::There("/m/a/f".into(), Fact::File));
@@ -187,7 +210,7 @@ mod tests {
     #[test]
     fn what_is_shown_at_several_places_is_found_at_each() {
         let host = Host::made_up(&["/proc/keys"]);
-        let mut view = View::new(&host, Backing::Host("/".into()));
+        let mut view = View::new(&host, Backing::Host("/".into()), None);
         view.mount("/proc".into(), Backing::Memory);
         view.mount("/p".into(), Backing::Host("/proc".into()));
         view.mount("/all".into(), Backing::Host("/".into()));
@@ -198,6 +221,6 @@ mod tests {
     #[test]
     fn the_root_itself_is_there() {
         let host = Host::made_up(&[]);
-        assert_eq!(at(&View::new(&host, Backing::Memory), "/"), Found::There("/".into(), Fact::Dir));
+        assert_eq!(at(&View::new(&host, Backing::Memory, None), "/"), Found::There("/".into(), Fact::Dir));
     }
 }

@@ -272,7 +272,7 @@ impl<'a> Drive<'a> {
             .filter(|name| link(&command.to_string(), name) == link("thread-self", name))
             .map(|name| format!("shares {name}\n"))
             .collect();
-        let first = self.all.iter().find(|(pid, traced)| traced.process == Some(1) && **pid != command);
+        let first = self.all.iter().find(|(pid, traced)| traced.process == Some(self.case.process_one()) && **pid != command);
         if let Some((first, _)) = first {
             let line = std::fs::read(format!("/proc/{first}/cmdline")).unwrap_or_default();
             let words = line.split(|byte| *byte == 0).filter(|word| !word.is_empty());
@@ -484,6 +484,8 @@ struct Case {
     /// In the environment of all that is started, to find it by.
     marker: String,
     scratch: Scratch,
+    /// What a run may leave something in.
+    kept: Scratch,
     watch: Watch,
     /// One that jail inherits, and the command must not.
     _inherited: OwnedFd,
@@ -496,13 +498,18 @@ impl Case {
             scratch.dir(dir);
         }
         let tree = scratch.tree("tree");
-        let flags: Vec<String> =
-            flags.split_whitespace().map(|word| if word == "TREE" { tree.display().to_string() } else { word.into() }).collect();
+        let kept = Scratch::new();
+        let flags = flags.split_whitespace().map(|word| match word {
+            "TREE" => tree.display().to_string(),
+            "KEPT" => kept.0.join("kept").display().to_string(),
+            word => word.into(),
+        });
+        let flags: Vec<String> = flags.collect();
         // Visible inside without a tree, and so the command's directory too.
         let dir = "/usr/share".into();
         let marker = format!("fault-in-{}", scratch.0.display());
         let inherited = memfd_create(c"inherited", MFdFlags::empty()).expect("memfd");
-        Self { flags, dir, marker, scratch, watch: Watch::new(), _inherited: inherited }
+        Self { flags, dir, marker, scratch, kept, watch: Watch::new(), _inherited: inherited }
     }
 
     /// A launcher that reads its flags from its standard input, and waits there.
@@ -601,6 +608,17 @@ impl Case {
         list(&self.scratch.0, &mut found);
         found.sort();
         found
+    }
+
+    /// Which process is process 1, in the order in which they are made.
+    fn process_one(&self) -> usize {
+        if self.flags.iter().any(|flag| flag == "--overlay") { 2 } else { 1 }
+    }
+
+    /// What is kept beside changes.
+    fn left(&self) -> String {
+        let list = std::fs::read_dir(self.kept.0.join("kept")).into_iter().flatten().flatten();
+        list.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| name != "changes").collect()
     }
 
     /// Processes that hold the marker, found as a user would find them.
@@ -758,10 +776,21 @@ fn everywhere(flags: &str, whats: &[What]) {
     let (files, mounts_before) = (case.files(), mounts());
     let mut findings: Vec<Finding> = Vec::new();
     let (mut runs, mut longest) = (0, Duration::ZERO);
-    // Without a reaper the third process is the keeper, which runs beside the launch
-    // and not in it: tests/life.rs sees what it does.
-    let processes = if flags.contains("--init none") { 2 } else { good.calls.len() };
-    for (process, calls) in good.calls.iter().enumerate().take(processes) {
+    // Without a reaper the third process is the keeper, and where changes are kept the
+    // second, which runs beside the launch and not in it: tests/life.rs and overlay.rs
+    // see what it does.
+    let keeper = if flags.contains("--init none") {
+        Some(2)
+    } else if flags.contains("KEPT") {
+        Some(1)
+    } else {
+        None
+    };
+    // The launcher of a run that keeps changes is killed in overlay.rs, at any moment and
+    // not traced: where the driver kills it while the command is in exec, the kernel was
+    // seen not to pass its death on to the traced process 1.
+    let spared = if flags.contains("KEPT") && whats.contains(&What::KillBefore) { Some(0) } else { None };
+    for (process, calls) in good.calls.iter().enumerate().filter(|(process, _)| ![keeper, spared].contains(&Some(*process))) {
         for (call, number) in calls.iter().enumerate() {
             for what in whats.iter().copied().filter(|what| applies(*what, *number)) {
                 let fault = Fault { process, call, what };
@@ -771,6 +800,10 @@ fn everywhere(flags: &str, whats: &[What]) {
                 let mut wrong = case.wrong(&good, fault, &run);
                 if case.files() != files {
                     wrong.push(format!("files are left: {files:?} became {:?}", case.files()));
+                }
+                let left = case.left();
+                if !left.is_empty() {
+                    wrong.push(format!("beside the changes there is {left}"));
                 }
                 if mounts() != mounts_before {
                     wrong.push(format!("mounts are left:{}", difference(&mounts_before, &mounts())));
@@ -866,4 +899,24 @@ fn any_call_refused_is_told_or_weakens_nothing_without_a_reaper() {
 #[test]
 fn any_call_refused_is_told_or_weakens_nothing_with_capabilities_in_a_tree() {
     refused("--root TREE --as-root --cap sys_admin");
+}
+
+#[test]
+fn killed_at_any_call_nothing_is_left_of_an_ephemeral_tree() {
+    killed("--root TREE --ephemeral=1m");
+}
+
+#[test]
+fn any_call_refused_is_told_or_weakens_nothing_of_an_ephemeral_tree() {
+    refused("--root TREE --ephemeral=1m");
+}
+
+#[test]
+fn killed_at_any_call_nothing_is_left_but_changes_that_are_kept() {
+    killed("--root TREE --overlay KEPT");
+}
+
+#[test]
+fn any_call_refused_is_told_or_weakens_nothing_where_changes_are_kept() {
+    refused("--root TREE --overlay KEPT");
 }

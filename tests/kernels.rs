@@ -182,6 +182,66 @@ user 0::/user
     assert_eq!(outcome.err, "Killed\nKilled\n");
 }
 
+/// A disk of the user's, in memory, for what no file system in memory keeps.
+const CHANGES: &str = r#"
+loop=$(losetup -f)
+losetup $loop /disk && mkdir /mnt && mount -t ext4 $loop /mnt
+cd /mnt
+as-user mkdir -p t/bin t/tmp t/d/e
+as-user cp /bin/busybox t/bin/sh
+as-user touch t/d/f
+as-user cp -a t u
+export PATH=$PATH:/bin
+change='busybox() { (exec -a busybox /bin/sh "$@"); }; busybox rm -r /d && busybox mkdir /d && busybox touch /d/new /tmp/x && busybox mv /d /m && busybox ls /m'
+as-user jail --root t --ephemeral -- /bin/sh -c "$change" 2>&1; echo "in memory: $?"
+as-user jail --root t --overlay kept -- /bin/sh -c "$change"; echo "kept: $?"
+as-user jail --root t --overlay kept -- /bin/sh -c "cd /m && echo *"; echo "again: $?"
+as-user jail --root t --overlay kept -- /bin/sh -c ': >/m/up; while :; do :; done' 2>/dev/null &
+until [ -e kept/changes/m/up ]; do sleep 0.1; done
+as-user jail --root t --overlay kept -- /bin/sh -c : 2>&1 | head -n 1; killall -KILL jail
+until as-user jail --root t --overlay kept -- /bin/sh -c 'cd /m && echo *' 2>/dev/null; do sleep 0.1; done
+as-user jail --root t --overlay /tmp/kept -- /bin/sh -c "$change" 2>&1; echo "on tmpfs: $?"
+diff -r t u && echo 'the tree is as it was'
+find kept | sort | tr '\n' ' '
+as-user rm -r kept; echo "removed: $?"
+"#;
+
+fn changes_over_a_tree(version: &str) {
+    let s = Scratch::new();
+    let disk = s.0.join("disk");
+    let made = std::process::Command::new("/sbin/mke2fs")
+        .args(["-q", "-t", "ext4", "-E", "root_owner=54321:54321"])
+        .arg(&disk)
+        .arg("16M")
+        .stdout(std::process::Stdio::null())
+        .status()
+        .expect("e2fsprogs is installed");
+    assert!(made.success());
+    let Some(outcome) = vm(version, CHANGES, &[&disk]) else { return };
+    let (in_memory, on_tmpfs) = match version {
+        // Half of it would be worse: there a directory cannot be removed, nor be made
+        // in the place of one that was.
+        "6.1" => (
+            "jail: --ephemeral: start from /mnt/t, changes in memory: Operation not supported (os error 95)\n\
+             jail: refused by the kernel; its memory file system keeps no user attributes, which changes need \
+             (Linux 6.6 with CONFIG_TMPFS_XATTR): keep changes on a disk with --overlay DIR, and remove DIR afterwards\n\
+             in memory: 125\n",
+            "jail: --overlay /tmp/kept: start from /mnt/t, changes in /tmp/kept: Operation not supported (os error 95)\n\
+             jail: refused by the file system; the file system of /tmp/kept keeps no user attributes, which changes need: \
+             name a directory on one that does, such as ext4, xfs, btrfs\n\
+             on tmpfs: 125\n",
+        ),
+        _ => ("new\nin memory: 0\n", "new\non tmpfs: 0\n"),
+    };
+    let expected = format!(
+        "{in_memory}new\nkept: 0\nnew\nagain: 0\n\
+         jail: --overlay kept: changes in /mnt/kept, for this run alone: another run has it, or --diff is at it\n\
+         new up\n{on_tmpfs}the tree is as it was\n\
+         kept kept/changes kept/changes/d kept/changes/m kept/changes/m/new kept/changes/m/up removed: 0\n"
+    );
+    assert_eq!(outcome.out, expected, "{outcome:#?}");
+}
+
 macro_rules! on {
     ($name:ident, $version:literal) => {
         mod $name {
@@ -198,6 +258,11 @@ macro_rules! on {
             #[test]
             fn a_limit_is_named() {
                 super::a_limit_is_named($version);
+            }
+
+            #[test]
+            fn changes_over_a_tree() {
+                super::changes_over_a_tree($version);
             }
 
             #[test]

@@ -25,6 +25,8 @@ fn a_debian_tree() {
     unpack.args(["--exclude=./dev/*", "-xf"]).arg(&tar);
     outcome(unpack).good();
 
+    changed_and_as_it_was(&s);
+
     let out = sh_in(&s.0, "--root trixie --net none", "dpkg -l | grep -c ^ii; . /etc/os-release; echo $VERSION_CODENAME");
     let (packages, codename) = out.good().split_once('\n').unwrap();
     assert!(packages.parse::<u32>().unwrap() > 100 && codename == "trixie", "{out:?}");
@@ -41,6 +43,26 @@ fn a_debian_tree() {
     );
     assert!(out.good().starts_with("root\n"), "{out:?}");
     assert_eq!(std::fs::read_to_string(tree.join("etc/new")).unwrap(), "x\n");
+}
+
+/// Packages are removed from it and its files changed, and it stays as it is.
+fn changed_and_as_it_was(s: &Scratch) {
+    let state = || outside_in(&s.0, false, "find trixie -printf '%p %m %s %n %T@ %C@ %l\\n' | sort | sha256sum");
+    let before = state().good().to_owned();
+    let change = "dpkg --remove --force-depends make && ! dpkg -s make && rm -r /usr/share/doc && mkdir /usr/share/doc && \
+        chmod -R g+w /etc && find /usr/lib -name '*.so*' -exec touch {} +";
+    sh_in(&s.0, "--root trixie --ephemeral --as-root", change).good();
+    sh_in(&s.0, "--root trixie --ephemeral=1m --as-root", "cp -a /usr/lib /lib2 2>&1 | grep -m 1 -o 'No space left'").good();
+    sh_in(&s.0, "--root trixie --overlay kept --as-root", change).good();
+    sh_in(&s.0, "--root trixie --overlay kept --as-root", "! dpkg -s make && ls /usr/bin/gcc").good();
+    assert_eq!(state().good(), before);
+    let listed = run_in(&s.0, &["--diff", "kept", "--root", "trixie"]);
+    let (lines, said) = (listed.good().lines().collect::<Vec<_>>(), &listed.err);
+    assert!(lines.contains(&"D usr/bin/make") && lines.contains(&"C etc/passwd") && said.is_empty(), "{lines:?}");
+    assert!(
+        !lines.iter().any(|line| line.contains("usr/lib/") && line.contains(".so")),
+        "what was only touched is no change: {lines:?}"
+    );
 }
 
 #[test]
