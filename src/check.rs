@@ -14,7 +14,7 @@ use crate::filter;
 use crate::host::Host;
 use crate::landlock::HAS_FILES;
 use crate::launch::{self, Failure, Passed};
-use crate::plan::{self, Command, Ids, Limits, Op, Place, Plan, Step};
+use crate::plan::{self, Command, Ids, Limits, Op, Over, Place, Plan, Step};
 use crate::policy::{Degradable, Format, Init, Policy, Setting};
 use crate::report::Report;
 use crate::sys::{self, Arguments, Cloned};
@@ -159,7 +159,8 @@ pub fn run(policy: &Policy, host: &mut Host, arguments: &Arguments, format: Form
         host.lacks.push((Degradable::Landlock, Layer::Kernel));
     }
     findings.push(cgroup(host));
-    findings.push(subids(host));
+    findings.push(overlay(host, arguments, &signs));
+    findings.push(subids(host, arguments, &signs));
 
     // All of it together, up to the command, which is none.
     let whole = |policy: &Policy| {
@@ -266,33 +267,54 @@ fn landlock(host: &Host) -> Finding {
         5 => "files, truncating, TCP ports, device ioctls",
         _ => "files, truncating, TCP ports, device ioctls, signals and abstract sockets",
     };
-    let remedy =
-        if abi == 0 { "boot with landlock among lsm= (CONFIG_SECURITY_LANDLOCK), or say --degrade landlock" } else { "" };
-    Finding { layer: "Landlock", works: abi > 0, needed: true, detail: format!("ABI {abi}: {has}"), remedy: remedy.into() }
+    let remedy = match abi {
+        0 if host.landlock_refused => "let the container make Landlock's calls, or say --degrade landlock",
+        0 => "boot with landlock among lsm= (CONFIG_SECURITY_LANDLOCK), or say --degrade landlock",
+        1 => "Linux 5.19 has more of it; or say --degrade landlock",
+        _ => "",
+    };
+    Finding {
+        layer: "Landlock",
+        works: abi >= HAS_FILES,
+        needed: true,
+        detail: format!("ABI {abi}: {has}"),
+        remedy: remedy.into(),
+    }
 }
 
 /// Not needed by a jail without flags: --memory, --tasks, --cpus.
 fn cgroup(host: &Host) -> Finding {
     let limits = Limits { memory: Some(1), tasks: Some(1), cpus: Some(1) };
     let asked = Asked::new("memory", &[]);
-    match plan::cgroup_for(limits, &host.cgroups(), &asked) {
-        Ok(step) => {
-            Finding { layer: "cgroup delegation", works: true, needed: false, detail: step.op.to_string(), remedy: String::new() }
-        }
-        Err(error) => {
-            Finding { layer: "cgroup delegation", works: false, needed: false, detail: error.problem, remedy: error.remedy }
-        }
-    }
+    let found = plan::cgroup_for(limits, &host.cgroups(), &asked);
+    optional("cgroup delegation", found.map(|step| step.op.to_string()))
 }
 
 /// Not needed by a jail without flags: --subids.
-fn subids(host: &Host) -> Finding {
+fn subids(host: &Host, arguments: &Arguments, signs: &Signs) -> Finding {
     let ids = Ids { uid: host.uid, gid: host.gid };
-    let (works, detail, remedy) = match plan::subids(ids, &host.subordinate(), &Asked::new("subids", &[])) {
-        Ok(subids) => (true, Op::MapSubids { subids }.to_string(), String::new()),
-        Err(error) => (false, error.problem, error.remedy),
-    };
-    Finding { layer: "subordinate ids", works, needed: false, detail, remedy }
+    let tried = plan::subids(ids, &host.subordinate(), &Asked::new("subids", &[])).and_then(|subids| {
+        let map = Op::MapSubids { subids };
+        let detail = map.to_string();
+        try_out(&bare(libc::CLONE_NEWUSER, vec![map]), arguments, signs).map(|()| detail)
+    });
+    optional("subordinate ids", tried)
+}
+
+/// Not needed by a jail without flags: --ephemeral, --overlay.
+fn overlay(host: &Host, arguments: &Arguments, signs: &Signs) -> Finding {
+    // Of any directory; nothing is changed in it.
+    let lay = Op::RootOverlay { source: c"/etc".into(), over: Over::Memory { size: None } };
+    let plan = bare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS, vec![MapIds(host).op(), lay]);
+    optional("overlay", try_out(&plan, arguments, signs).map(|()| "--ephemeral and --overlay".into()))
+}
+
+/// What only some flags need; what they get of it.
+fn optional(layer: &'static str, tried: Result<String, Error>) -> Finding {
+    match tried {
+        Ok(detail) => Finding { detail, ..finding(layer, false, Ok(())) },
+        Err(error) => finding(layer, false, Err(error)),
+    }
 }
 
 fn text(findings: &[Finding]) -> String {

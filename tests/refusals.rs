@@ -157,6 +157,11 @@ fn the_check_says_what_a_launch_would() {
     let out = run(&["--check"]);
     assert!(out.good().ends_with("a jail without flags       yes"), "{out:?}");
     assert!(line(&out, "Landlock").contains("ABI"));
+    // Who has ephemeral trees has this, and the other way round.
+    let s = Scratch::new();
+    s.tree("t");
+    let works = sh_in(&s.0, "--root t --ephemeral", "true").status == 0;
+    assert_eq!(line(&out, "overlay").contains(" yes "), works, "{out:?}");
     for (limit, layer) in [("net", "network namespace"), ("uts", "uts namespace"), ("pid", "private /proc")] {
         let out = check(
             &["unshare", "-Ur"],
