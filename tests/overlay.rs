@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use support::*;
 
@@ -424,25 +424,42 @@ open("/etc/motd", "a").write("more"); print(os.stat("/etc/motd").st_nlink, open(
 fn two_hundred_at_once_on_one_master() {
     let s = Scratch::new();
     tree(&s);
+    // A user whose keys no other test counts: each jail has a keyring.
+    let alone = 54324;
+    let chown = ["-hR".to_owned(), format!("{alone}:{alone}"), s.0.display().to_string()];
+    assert!(!we_are_root() || Command::new("chown").args(chown).status().unwrap().success());
     let before = state(&s.0);
-    sh_in(&s.0, "--root t --ephemeral", "true").good();
     let mut all: Vec<Child> = (0..200)
         .map(|n| {
-            let mut command = command(jail(), &s.0, false);
+            let mut command = if we_are_root() {
+                let mut command = command(Path::new("setpriv"), &s.0, true);
+                command.args([format!("--reuid={alone}"), format!("--regid={alone}")]).args(["--clear-groups", "--"]).arg(jail());
+                command
+            } else {
+                command(jail(), &s.0, false)
+            };
             let script = format!("read go; echo {n} > /etc/motd; read go; cat /etc/motd");
             command.args(["--root", "t", "--ephemeral=1m", "--", "sh", "-c", &script]);
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
         })
         .collect();
     // All of them live when the first goes on.
     for _ in 0..2 {
         for jail in &mut all {
-            std::io::Write::write_all(jail.stdin.as_mut().unwrap(), b"go\n").unwrap();
+            let _ = std::io::Write::write_all(jail.stdin.as_mut().unwrap(), b"go\n");
         }
     }
+    let mut refused = 0;
     for (n, jail) in all.into_iter().enumerate() {
-        assert_eq!(Outcome::from(jail.wait_with_output().unwrap()).good(), n.to_string());
+        let out = Outcome::from(jail.wait_with_output().unwrap());
+        // Where the tests themselves have a session keyring, 200 is all that there are.
+        if out.status == 125 && out.err.contains("sysctl -w kernel.keys.maxkeys") {
+            refused += 1;
+        } else {
+            assert_eq!(out.good(), n.to_string());
+        }
     }
+    assert!(refused < 20, "{refused} of 200");
     assert_eq!(state(&s.0), before);
 }
 
