@@ -142,8 +142,12 @@ fn reap(plan: &Plan, state: &mut State<'_>, command: Pid) -> ! {
             let _ = sys::kill(command, signal);
         }
         let limit = forward.wait(sys::now());
-        // Nothing came in time, or it was interrupted.
-        let Ok(caught) = every.wait(limit) else { continue };
+        let caught = match every.wait(limit) {
+            Ok(caught) => caught,
+            // Nothing came in time, or it was interrupted.
+            Err(Errno::AGAIN | Errno::INTR) => continue,
+            Err(errno) => give_up(state, errno),
+        };
         match caught.signal {
             libc::SIGCHLD => {
                 reap_all(state, command);
