@@ -255,6 +255,9 @@ impl Without<'_> {
             }
         }
         self.out.closed_pids = !named;
+        if !named {
+            self.close_processes()?;
+        }
         self.out.policy.pid.value = Anchor::Host;
         if self.out.policy.proc.value == Anchor::Private && (!named || self.names(Degradable::Proc)) {
             self.out.policy.proc.value = Anchor::None;
@@ -330,6 +333,25 @@ impl Without<'_> {
 
     fn close_sockets(&mut self, treatment: Treatment) {
         self.close("socket", treatment);
+        // One of a pair for datagrams would do in its place.
+        let opened = self.out.policy.syscalls.iter().any(|change| change.subject.includes("socket"));
+        if treatment != Treatment::Limit(Limit::Unix) && !opened {
+            self.close("socketpair", Treatment::Limit(Limit::Connected));
+        }
+    }
+
+    /// Of the same user's processes what no signal and no tracing is: a limit of
+    /// processor time ends the launcher as SIGKILL does.
+    fn close_processes(&mut self) -> Result<(), Error> {
+        if !self.filtered() {
+            let problem = "without a process table of its own and a system-call policy nothing keeps the command from the \
+                           limits and priorities of the caller's other processes";
+            return Err(self.refuse(None, Degradable::Pid, problem, Some(Degradable::Pid)));
+        }
+        for (call, limit) in PROCESSES {
+            self.close(call, Treatment::Limit(limit));
+        }
+        Ok(())
     }
 
     /// Has the system-call policy refuse `call`, unless a flag names that.
@@ -339,6 +361,25 @@ impl Without<'_> {
             self.out.closed_calls.push(Change { subject, to, asked: self.asked.clone() });
         }
     }
+}
+
+/// What changes another process by its number, as far as Landlock does not see it.
+const PROCESSES: [(&str, Limit); 7] = [
+    ("ioprio_set", Limit::OwnIoPriority),
+    ("prlimit64", Limit::Itself),
+    ("sched_setaffinity", Limit::Itself),
+    ("sched_setattr", Limit::Itself),
+    ("sched_setparam", Limit::Itself),
+    ("sched_setscheduler", Limit::Itself),
+    ("setpriority", Limit::OwnPriority),
+];
+
+/// May `call` be one that the system-call policy refuses in place of a layer that
+/// `policy` does without?
+pub fn may_close(policy: &Policy, call: &str) -> bool {
+    let named = policy.degrade.as_ref().is_some_and(|degrade| degrade.value.contains(&Degradable::Namespaces));
+    named
+        && (IPC.contains(&call) || PROCESSES.iter().any(|(other, _)| *other == call) || ["socket", "socketpair"].contains(&call))
 }
 
 /// What reaches the host's System V IPC and POSIX message queues.
