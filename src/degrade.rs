@@ -318,6 +318,11 @@ impl Without<'_> {
             self.out.policy.proc.value = Anchor::None;
         }
         if self.goes_without(Degradable::Cgroup) {
+            let private = self.out.policy.cgroup.value != Anchor::Host && !self.names(Degradable::Cgroup);
+            if let Some(asked) = self.out.policy.cgroup.asked.as_ref().filter(|_| private) {
+                let problem = "this machine refuses a cgroup namespace";
+                return Err(self.refuse(Some(asked), Degradable::Cgroup, problem, Some(Degradable::Cgroup)));
+            }
             self.out.policy.cgroup.value = Anchor::Host;
         }
         if self.goes_without(Degradable::Hostname) {

@@ -297,6 +297,8 @@ fn what_cannot_be_given_is_refused_unless_it_is_named() {
     refused("--root tree", &["--root tree", "another root", "--degrade namespaces,root"]);
     refused("--pid private", &["--pid private", "--degrade namespaces,pid"]);
     refused("--proc private", &["--proc private", "--degrade namespaces,proc"]);
+    refused("--cgroup private", &["--cgroup private", "--degrade namespaces,cgroup"]);
+    refused("--root / --writable --ro work", &["--ro work", "below a writable directory"]);
     refused("--hostname x", &["--hostname x", "--degrade namespaces,hostname"]);
     refused("--ro-bind work /opt", &["--ro-bind work /opt", "elsewhere needs namespaces"]);
     refused("--rw work --ro work/part", &["--ro work/part", "below a writable directory"]);
@@ -348,6 +350,33 @@ fn nothing_is_given_up_where_nothing_is_refused() {
     ] {
         sh(line, "true").refused(&[problem]);
     }
+}
+
+#[test]
+fn what_is_short_for_a_moment_is_not_refused() {
+    if !we_are_root() {
+        return skip("this needs root");
+    }
+    // The trials take a process more than a jail without namespaces would.
+    let script = "import os, resource, sys\nn = int(sys.argv[1])\nresource.setrlimit(resource.RLIMIT_NPROC, (n, n))\nos.execv(sys.argv[2], sys.argv[2:])";
+    let s = Scratch::new();
+    let limited = |limit: u32| {
+        // A user of whom there is no other process.
+        let mut python = Command::new("setpriv");
+        python.args(["--reuid=54322", "--regid=54322", "--clear-groups", "python3"]).env("PATH", "/usr/bin:/bin");
+        python.current_dir(&s.0).args(["-c", script, &limit.to_string()]).arg(jail());
+        // /tmp is the jail's own, or it may not be opened.
+        python.args(["--degrade", "namespaces", "--", "ls", "/tmp"]);
+        outcome(python)
+    };
+    let mut ran = false;
+    for limit in 1..8 {
+        let out = limited(limit);
+        assert!([0, 125].contains(&out.status), "with {limit} processes: {out:?}");
+        ran |= out.status == 0;
+    }
+    assert!(ran);
+    limited(3).refused(&["--degrade: try whether this machine refuses a layer", "ulimit -u"]);
 }
 
 /// A jail with `flags` in a user namespace of the tests' own after `before` is done.
