@@ -9,7 +9,7 @@
 use crate::error::{Asked, Error, Layer};
 use crate::filter::{Change, Subject};
 use crate::host::Host;
-use crate::landlock::{HAS_FILES, HAS_SCOPES};
+use crate::landlock::{HAS_FILES, HAS_SCOPES, HAS_TRUNCATE};
 use crate::policy::{Access, Anchor, Degradable, Entry, Init, Landlock, Net, Policy, Seccomp, Setting, What};
 use crate::seccomp::{EAFNOSUPPORT, ENOSYS, Treatment};
 use crate::syscalls::Limit;
@@ -92,6 +92,10 @@ impl Without<'_> {
     fn lacks(&self, layer: Degradable) -> bool {
         // Not a layer of the machine's: what of it is done without goes with the namespaces.
         let layer = if layer == Degradable::Root { Degradable::Namespaces } else { layer };
+        // Where there is one that cannot be done without, none is made.
+        if self.out.bare && layer.is_a_namespace() {
+            return true;
+        }
         self.host.lacks.iter().any(|(lacks, _)| *lacks == layer)
     }
 
@@ -102,7 +106,8 @@ impl Without<'_> {
 
     /// `asked` wants what cannot be had: what to name so that it is done without.
     fn refuse(&self, asked: Option<&Asked>, layer: Degradable, problem: &str, name: Option<Degradable>) -> Error {
-        let refused_by = self.host.lacks.iter().find(|(lacks, _)| *lacks == layer).map_or(Layer::Kernel, |(_, by)| *by);
+        let refuses = |layer| self.host.lacks.iter().find(|(lacks, _)| *lacks == layer);
+        let refused_by = refuses(layer).or_else(|| refuses(Degradable::Namespaces)).map_or(Layer::Kernel, |(_, by)| *by);
         let remedy = match name {
             Some(name) => format!("name it, too, to go on without: {},{}", self.asked.text(), name.name()),
             None => "leave it out here".into(),
@@ -170,8 +175,11 @@ impl Without<'_> {
                 self.out.policy.writable = None;
             }
         }
-        if !named_root && !self.landlock_has(HAS_FILES) {
-            let problem = "without namespaces and Landlock nothing keeps the command from the host's files";
+        if !named_root && !self.landlock_has(HAS_TRUNCATE) {
+            let problem = match self.landlock_has(HAS_FILES) {
+                true => "without namespaces and with this kernel's Landlock the command can truncate the host's files",
+                false => "without namespaces and Landlock nothing keeps the command from the host's files",
+            };
             return Err(self.refuse(None, Degradable::Namespaces, problem, Some(Degradable::Root)));
         }
         if !named_root && !self.filtered() {

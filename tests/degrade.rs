@@ -498,6 +498,24 @@ fn root_of_a_container_is_bound_too() {
 }
 
 #[test]
+fn where_mounts_alone_are_refused_no_namespace_is_taken_to_be_there() {
+    let no_mounts = Filter { refused: &["pivot_root"], ..Filter::default() };
+    let in_it = |flags: &str, script: &str| {
+        let mut command = no_mounts.around(jail(), Path::new("/"));
+        command.args(["--degrade", "namespaces"]).args(flags.split_whitespace()).args(["--", "bash", "-c", script]);
+        outcome(command)
+    };
+    let sockets = "python3 -c 'import socket; socket.socket()' 2>&1 | tail -n 1";
+    assert!(in_it("", sockets).good().ends_with("Address family not supported by protocol"));
+    let ipc = "python3 -c 'import ctypes; print(ctypes.CDLL(None).shmget(0, 4096, 384))'";
+    assert_eq!(in_it("--net host", ipc).good(), "-1");
+    let leave = "setsid bash -c '(exec -a jail-mounts-alone sleep 1000) & wait' > /dev/null 2>&1 & sleep 0.3";
+    assert_eq!(in_it("--net host", leave).status, 0);
+    let left = Command::new("pgrep").args(["-f", "^jail-mounts-alone"]).stdout(Stdio::null()).status().unwrap();
+    assert!(!left.success(), "processes outlive the command");
+}
+
+#[test]
 fn what_is_closed_is_told() {
     let script = "python3 -c 'import socket; socket.socket()' 2>/dev/null";
     let out = bare("--trace-denied", script);
