@@ -74,11 +74,15 @@ fn trials(host: &Host) -> Vec<Trial> {
 /// # Errors
 /// It could not be tried.
 pub fn lacks(layers: &[Degradable], host: &Host, arguments: &Arguments) -> Result<Vec<(Degradable, Layer)>, Error> {
-    let failed = |errno: Errno| Error {
-        doing: "try what this machine refuses".into(),
-        errno: Some(errno.raw_os_error()),
-        layer: Layer::Kernel,
-        ..Error::usage(Some("--degrade".into()), errno.to_string(), "start again")
+    let failed = |errno: Errno| {
+        let (layer, remedy) = diagnose::refused(errno, &Signs::default())
+            .unwrap_or((Layer::Kernel, "start again: someone killed it, perhaps".into()));
+        Error {
+            doing: "try what this machine refuses".into(),
+            errno: Some(errno.raw_os_error()),
+            layer,
+            ..Error::usage(Some("--degrade".into()), errno.to_string(), remedy)
+        }
     };
     let all = layers.contains(&Degradable::Namespaces);
     let asked = |layer: Degradable| layers.contains(&layer) || all && layer.is_a_namespace();
@@ -95,7 +99,15 @@ pub fn lacks(layers: &[Degradable], host: &Host, arguments: &Arguments) -> Resul
         trials.iter().map(|trial| try_out(&bare(trial.namespaces, trial.ops.clone()), arguments, &signs)).collect()
     });
     let answers = answers.and_then(|answers| if answers.len() == trials.len() { Ok(answers) } else { Err(Errno::CHILD) });
-    for (trial, layer) in trials.iter().zip(answers.map_err(failed)?) {
+    for (trial, answer) in trials.iter().zip(answers.map_err(failed)?) {
+        let layer = match answer {
+            Answer::Works => None,
+            Answer::Refused(layer) => Some(layer),
+            Answer::Untried(errno) => {
+                let doing = format!("try whether this machine refuses a layer: {}", trial.layer);
+                return Err(Error { doing, ..failed(errno) });
+            }
+        };
         if let Some(layer) = layer {
             if lacks.iter().all(|(known, _)| *known != trial.degradable) {
                 lacks.push((trial.degradable, layer));
@@ -105,19 +117,58 @@ pub fn lacks(layers: &[Degradable], host: &Host, arguments: &Arguments) -> Resul
     Ok(lacks)
 }
 
-/// Has a child find out who refuses each of several things; None for what works.
-fn in_a_child(try_all: impl FnOnce() -> Vec<Result<(), Error>>) -> Result<Vec<Option<Layer>>, Errno> {
-    const WORKS: u8 = u8::MAX;
+/// What became of a trial.
+#[derive(Clone, Copy)]
+enum Answer {
+    Works,
+    Refused(Layer),
+    /// It says nothing of the machine: what a process, a descriptor or memory is needed
+    /// for was not to be had, or someone killed it.
+    Untried(Errno),
+}
+
+impl Answer {
+    /// Of the errors of a trial those that another moment, or another limit of the
+    /// caller's, would not have given.
+    fn of(tried: &Result<(), Error>) -> Self {
+        const SHORT: [Errno; 7] =
+            [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::DQUOT, Errno::INTR, Errno::CHILD];
+        let Err(error) = tried else { return Self::Works };
+        match error.errno.map(Errno::from_raw_os_error) {
+            Some(errno) if SHORT.contains(&errno) => Self::Untried(errno),
+            Some(_) => Self::Refused(error.layer),
+            // Killed.
+            None => Self::Untried(Errno::CHILD),
+        }
+    }
+
+    /// As two bytes: which it is, and of what.
+    fn told(self) -> [u8; 2] {
+        let number = |layer| Layer::ALL.iter().position(|known| *known == layer).and_then(|at| u8::try_from(at).ok());
+        match self {
+            Self::Works => [0, 0],
+            Self::Refused(layer) => [1, number(layer).unwrap_or(u8::MAX)],
+            Self::Untried(errno) => [2, u8::try_from(errno.raw_os_error()).unwrap_or(0)],
+        }
+    }
+
+    fn heard([kind, of]: [u8; 2]) -> Self {
+        match kind {
+            0 => Self::Works,
+            1 => Self::Refused(Layer::ALL.get(usize::from(of)).copied().unwrap_or(Layer::Kernel)),
+            _ => Self::Untried(Errno::from_raw_os_error(of.into())),
+        }
+    }
+}
+
+/// Has a child find out what becomes of several trials.
+fn in_a_child(try_all: impl FnOnce() -> Vec<Result<(), Error>>) -> Result<Vec<Answer>, Errno> {
     let (answers, answer) = pipe_with(PipeFlags::CLOEXEC)?;
     match sys::clone(0)? {
         Cloned::Child => {
             drop(answers);
             let _ = sys::die_with_parent(libc::SIGKILL);
-            let number = |layer: &Layer| Layer::ALL.iter().position(|known| known == layer).and_then(|at| u8::try_from(at).ok());
-            let told: Vec<u8> = try_all()
-                .iter()
-                .map(|tried| tried.as_ref().err().map_or(WORKS, |error| number(&error.layer).unwrap_or_default()))
-                .collect();
+            let told: Vec<u8> = try_all().iter().flat_map(|tried| Answer::of(tried).told()).collect();
             // One write of a few bytes: it comes whole or not at all.
             let written = rustix::io::write(&answer, &told);
             sys::exit_now(i32::from(written != Ok(told.len())))
@@ -133,8 +184,7 @@ fn in_a_child(try_all: impl FnOnce() -> Vec<Result<(), Error>>) -> Result<Vec<Op
             };
             while let Err(Errno::INTR) = waitpid(Some(child), WaitOptions::empty()) {}
             let told = told.get(..read?).unwrap_or_default();
-            let layer = |byte: &u8| Layer::ALL.get(usize::from(*byte)).copied().or((*byte != WORKS).then_some(Layer::Kernel));
-            Ok(told.iter().map(layer).collect())
+            Ok(told.chunks_exact(2).map(|pair| Answer::heard([pair[0], pair[1]])).collect())
         }
     }
 }

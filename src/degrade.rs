@@ -9,7 +9,7 @@
 use crate::error::{Asked, Error, Layer};
 use crate::filter::{Change, Subject};
 use crate::host::Host;
-use crate::landlock::{HAS_FILES, HAS_SCOPES};
+use crate::landlock::{HAS_FILES, HAS_SCOPES, HAS_TRUNCATE};
 use crate::policy::{Access, Anchor, Degradable, Entry, Init, Landlock, Net, Policy, Seccomp, Setting, What};
 use crate::seccomp::{EAFNOSUPPORT, ENOSYS, Treatment};
 use crate::syscalls::Limit;
@@ -92,6 +92,10 @@ impl Without<'_> {
     fn lacks(&self, layer: Degradable) -> bool {
         // Not a layer of the machine's: what of it is done without goes with the namespaces.
         let layer = if layer == Degradable::Root { Degradable::Namespaces } else { layer };
+        // Where there is one that cannot be done without, none is made.
+        if self.out.bare && layer.is_a_namespace() {
+            return true;
+        }
         self.host.lacks.iter().any(|(lacks, _)| *lacks == layer)
     }
 
@@ -102,7 +106,8 @@ impl Without<'_> {
 
     /// `asked` wants what cannot be had: what to name so that it is done without.
     fn refuse(&self, asked: Option<&Asked>, layer: Degradable, problem: &str, name: Option<Degradable>) -> Error {
-        let refused_by = self.host.lacks.iter().find(|(lacks, _)| *lacks == layer).map_or(Layer::Kernel, |(_, by)| *by);
+        let refuses = |layer| self.host.lacks.iter().find(|(lacks, _)| *lacks == layer);
+        let refused_by = refuses(layer).or_else(|| refuses(Degradable::Namespaces)).map_or(Layer::Kernel, |(_, by)| *by);
         let remedy = match name {
             Some(name) => format!("name it, too, to go on without: {},{}", self.asked.text(), name.name()),
             None => "leave it out here".into(),
@@ -170,8 +175,11 @@ impl Without<'_> {
                 self.out.policy.writable = None;
             }
         }
-        if !named_root && !self.landlock_has(HAS_FILES) {
-            let problem = "without namespaces and Landlock nothing keeps the command from the host's files";
+        if !named_root && !self.landlock_has(HAS_TRUNCATE) {
+            let problem = match self.landlock_has(HAS_FILES) {
+                true => "without namespaces and with this kernel's Landlock the command can truncate the host's files",
+                false => "without namespaces and Landlock nothing keeps the command from the host's files",
+            };
             return Err(self.refuse(None, Degradable::Namespaces, problem, Some(Degradable::Root)));
         }
         if !named_root && !self.filtered() {
@@ -255,6 +263,9 @@ impl Without<'_> {
             }
         }
         self.out.closed_pids = !named;
+        if !named {
+            self.close_processes()?;
+        }
         self.out.policy.pid.value = Anchor::Host;
         if self.out.policy.proc.value == Anchor::Private && (!named || self.names(Degradable::Proc)) {
             self.out.policy.proc.value = Anchor::None;
@@ -315,6 +326,11 @@ impl Without<'_> {
             self.out.policy.proc.value = Anchor::None;
         }
         if self.goes_without(Degradable::Cgroup) {
+            let private = self.out.policy.cgroup.value != Anchor::Host && !self.names(Degradable::Cgroup);
+            if let Some(asked) = self.out.policy.cgroup.asked.as_ref().filter(|_| private) {
+                let problem = "this machine refuses a cgroup namespace";
+                return Err(self.refuse(Some(asked), Degradable::Cgroup, problem, Some(Degradable::Cgroup)));
+            }
             self.out.policy.cgroup.value = Anchor::Host;
         }
         if self.goes_without(Degradable::Hostname) {
@@ -330,6 +346,25 @@ impl Without<'_> {
 
     fn close_sockets(&mut self, treatment: Treatment) {
         self.close("socket", treatment);
+        // One of a pair for datagrams would do in its place.
+        let opened = self.out.policy.syscalls.iter().any(|change| change.subject.includes("socket"));
+        if treatment != Treatment::Limit(Limit::Unix) && !opened {
+            self.close("socketpair", Treatment::Limit(Limit::Connected));
+        }
+    }
+
+    /// Of the same user's processes what no signal and no tracing is: a limit of
+    /// processor time ends the launcher as SIGKILL does.
+    fn close_processes(&mut self) -> Result<(), Error> {
+        if !self.filtered() {
+            let problem = "without a process table of its own and a system-call policy nothing keeps the command from the \
+                           limits and priorities of the caller's other processes";
+            return Err(self.refuse(None, Degradable::Pid, problem, Some(Degradable::Pid)));
+        }
+        for (call, limit) in PROCESSES {
+            self.close(call, Treatment::Limit(limit));
+        }
+        Ok(())
     }
 
     /// Has the system-call policy refuse `call`, unless a flag names that.
@@ -339,6 +374,25 @@ impl Without<'_> {
             self.out.closed_calls.push(Change { subject, to, asked: self.asked.clone() });
         }
     }
+}
+
+/// What changes another process by its number, as far as Landlock does not see it.
+const PROCESSES: [(&str, Limit); 7] = [
+    ("ioprio_set", Limit::OwnIoPriority),
+    ("prlimit64", Limit::Itself),
+    ("sched_setaffinity", Limit::Itself),
+    ("sched_setattr", Limit::Itself),
+    ("sched_setparam", Limit::Itself),
+    ("sched_setscheduler", Limit::Itself),
+    ("setpriority", Limit::OwnPriority),
+];
+
+/// May `call` be one that the system-call policy refuses in place of a layer that
+/// `policy` does without?
+pub fn may_close(policy: &Policy, call: &str) -> bool {
+    let named = policy.degrade.as_ref().is_some_and(|degrade| degrade.value.contains(&Degradable::Namespaces));
+    named
+        && (IPC.contains(&call) || PROCESSES.iter().any(|(other, _)| *other == call) || ["socket", "socketpair"].contains(&call))
 }
 
 /// What reaches the host's System V IPC and POSIX message queues.

@@ -140,9 +140,11 @@ fn what(call: Option<&Call>, treatment: Treatment, made: &Made) -> String {
         }
         Treatment::Limit(Limit::Personality) => format!("{first:#x}"),
         Treatment::Limit(Limit::Ioctl) => named(second, &[(0x5412, "TIOCSTI"), (0x541c, "TIOCLINUX"), (0x5423, "TIOCSETD")]),
-        Treatment::Limit(Limit::Socket | Limit::RawSocket | Limit::Internet | Limit::Unix | Limit::Socketpair) => {
-            socket(first, second, third)
-        }
+        Treatment::Limit(Limit::Connected) if first == 1 => format!("AF_UNIX, type {}", second & 0xf),
+        Treatment::Limit(
+            Limit::Socket | Limit::RawSocket | Limit::Internet | Limit::Unix | Limit::Socketpair | Limit::Connected,
+        ) => socket(first, second, third),
+        Treatment::Limit(Limit::Itself | Limit::OwnPriority | Limit::OwnIoPriority) => "of another process".into(),
         Treatment::Limit(Limit::Priority | Limit::IoPriority) => "of process group 0".into(),
         Treatment::Limit(Limit::Keyctl | Limit::Ids { .. } | Limit::Node { .. })
         | Treatment::Allow

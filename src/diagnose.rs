@@ -89,7 +89,7 @@ fn mount(line: &str) -> Option<(PathBuf, String)> {
 }
 
 /// The cause of a refusal that is not about a file.
-fn refused(errno: Errno, signs: &Signs) -> Option<(Layer, String)> {
+pub fn refused(errno: Errno, signs: &Signs) -> Option<(Layer, String)> {
     if let (Errno::NOSPC, Some(name)) = (errno, signs.zero_limits.first()) {
         return Some((Layer::KernelSetting, format!("user.{name} is 0: sysctl -w user.{name}=15000 as root")));
     }

@@ -116,11 +116,11 @@ pub fn deciding<'a>(call: &Call, changes: impl Iterator<Item = &'a Change> + Clo
 }
 
 /// Finds changes that contradict each other, do nothing, or would keep the command
-/// from being started; `told`: with its refusals told.
+/// from being started; `told`: with its refusals told; `closable`: what else may close.
 ///
 /// # Errors
 /// The first.
-pub fn check(powers: Powers, changes: &[Change], told: bool) -> Result<(), Error> {
+pub fn check(powers: Powers, changes: &[Change], told: bool, closable: &dyn Fn(&str) -> bool) -> Result<(), Error> {
     let refuse =
         |change: &Change, problem: String, remedy: &str| Err(Error::usage(change.asked.text().to_owned(), problem, remedy));
     let here = || CALLS.iter().filter(|call| call.number(HERE).is_some());
@@ -144,7 +144,8 @@ pub fn check(powers: Powers, changes: &[Change], told: bool) -> Result<(), Error
     }
     for (index, change) in changes.iter().enumerate() {
         let without = || changes.iter().enumerate().filter(move |(other, _)| *other != index).map(|(_, change)| change);
-        if here().all(|call| treatment(call, powers, changes.iter()) == treatment(call, powers, without())) {
+        let opens = change.to == Treatment::Allow && here().any(|call| change.subject.holds(call) && closable(call.name));
+        if !opens && here().all(|call| treatment(call, powers, changes.iter()) == treatment(call, powers, without())) {
             let problem = match change.to {
                 Treatment::Allow => "has no effect: it is allowed anyway",
                 Treatment::Refuse(_) | Treatment::Limit(_) | Treatment::Done => "has no effect: it is refused so anyway",
@@ -205,7 +206,10 @@ pub fn filter(powers: Powers, changes: &[Change]) -> Result<Filter, Error> {
     for call in CALLS.iter().filter(|call| call.number(HERE).is_some()) {
         match treat(call) {
             treatment if treatment == seccomp::treatment(call, 0) => {}
-            Treatment::Refuse(_) | Treatment::Limit(Limit::Internet | Limit::Unix) => filter.refused.push(call.name),
+            Treatment::Refuse(_)
+            | Treatment::Limit(
+                Limit::Internet | Limit::Unix | Limit::Itself | Limit::OwnPriority | Limit::OwnIoPriority | Limit::Connected,
+            ) => filter.refused.push(call.name),
             Treatment::Done | Treatment::Limit(Limit::Ids { .. } | Limit::Node { .. }) => filter.answered.push(call.name),
             Treatment::Allow | Treatment::Limit(_) => filter.allowed.push(call.name),
         }
@@ -293,14 +297,14 @@ mod tests {
 
     #[test]
     fn a_flag_that_other_flags_make_needless_is_refused() {
-        assert!(check(0, &changes("+mount"), false).is_ok());
-        assert!(check(NESTED, &changes("+mount"), false).is_err());
-        assert!(check(SYS_ADMIN, &changes("+mount"), false).is_err());
-        assert!(check(NESTED, &changes("-mount"), false).is_ok());
-        assert!(check(0, &changes("-mount:ENOSYS"), false).is_ok());
-        assert!(check(0, &changes("+socket"), false).is_ok(), "all of its arguments");
-        assert!(check(0, &changes("-@swap:ENOSYS -@privileged"), false).is_err());
-        assert!(check(0, &changes("-@signal +rt_sigaction +rt_sigprocmask"), false).is_ok(), "as the remedy says");
+        assert!(check(0, &changes("+mount"), false, &|_| false).is_ok());
+        assert!(check(NESTED, &changes("+mount"), false, &|_| false).is_err());
+        assert!(check(SYS_ADMIN, &changes("+mount"), false, &|_| false).is_err());
+        assert!(check(NESTED, &changes("-mount"), false, &|_| false).is_ok());
+        assert!(check(0, &changes("-mount:ENOSYS"), false, &|_| false).is_ok());
+        assert!(check(0, &changes("+socket"), false, &|_| false).is_ok(), "all of its arguments");
+        assert!(check(0, &changes("-@swap:ENOSYS -@privileged"), false, &|_| false).is_err());
+        assert!(check(0, &changes("-@signal +rt_sigaction +rt_sigprocmask"), false, &|_| false).is_ok(), "as the remedy says");
     }
 
     #[test]

@@ -77,6 +77,8 @@ const SIGNAL: u64 = 1 << 1;
 /// The first version of the interface that can carry rules of files: without REFER
 /// no file could be renamed into another directory.
 pub(crate) const HAS_FILES: u32 = 2;
+/// The first version that sees truncating, by path and by a descriptor for reading.
+pub(crate) const HAS_TRUNCATE: u32 = 3;
 /// The first version that knows TCP ports.
 pub(crate) const HAS_PORTS: u32 = 4;
 /// The first version that keeps signals and abstract sockets in.

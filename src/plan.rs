@@ -515,7 +515,10 @@ fn at_their_own_places(steps: &[Step], host: &Host) -> Result<(), Error> {
             "to show it elsewhere needs namespaces, which this machine refuses"
         } else if matches!(&step.op, Op::Bind { access: Access::ReadOnly, .. })
             && steps.iter().any(|other| {
-                matches!(&other.op, Op::Bind { source: above, access: Access::Writable, .. }
+                matches!(&other.op,
+                    Op::Bind { source: above, access: Access::Writable, .. }
+                    | Op::RootTree { source: above, access: Access::Writable }
+                    | Op::Devices { source: above, .. }
                     if path(source) != path(above) && path(source).starts_with(path(above)))
             })
         {

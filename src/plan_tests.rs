@@ -3,7 +3,7 @@
 use super::*;
 use crate::args::parse;
 use crate::explain;
-use crate::policy::{Request, interpret};
+use crate::policy::{Degradable, Request, interpret};
 use rustix::io::Errno;
 
 fn policy(words: &[&str]) -> Result<Policy, Error> {
@@ -528,7 +528,6 @@ fn subordinate_ids_that_are_not_there_are_refused() {
 
 #[test]
 fn a_root_that_a_missing_layer_makes_is_refused_without_it() {
-    use crate::policy::Degradable;
     for (layer, line, expected) in [
         (Degradable::Seccomp, "--fakeroot --degrade seccomp true", "--fakeroot: go without seccomp: the filter is what would"),
         (Degradable::Namespaces, "--fakeroot --degrade namespaces true", "--fakeroot: go without namespaces: it needs"),
@@ -539,5 +538,27 @@ fn a_root_that_a_missing_layer_makes_is_refused_without_it() {
         host.lacks = vec![(layer, Layer::Container)];
         let said = planned_on(&host, line).expect_err(line).to_string();
         assert!(said.contains(expected), "{line}: {said}");
+    }
+}
+
+#[test]
+fn an_old_landlock_stands_in_for_no_namespaces() {
+    let mut host = Host::made_up(&[]);
+    host.lacks = vec![(Degradable::Namespaces, Layer::Container)];
+    // The first that sees truncating; before signals are kept in, pid must be named.
+    for (abi, flags, refused) in [
+        (1, "namespaces,pid", Some("nothing keeps the command from the host's files")),
+        (2, "namespaces,pid", Some("the command can truncate the host's files")),
+        (2, "namespaces,pid,root", None),
+        (3, "namespaces,pid", None),
+        (5, "namespaces", Some("the command can signal")),
+        (6, "namespaces", None),
+    ] {
+        host.landlock_abi = abi;
+        match (planned_on(&host, &format!("--degrade {flags} true")), refused) {
+            (Ok(plan), None) => assert_eq!(plan.namespaces, 0),
+            (Err(error), Some(problem)) => assert!(error.to_string().contains(problem), "ABI {abi}: {error}"),
+            (planned, _) => panic!("ABI {abi}, {flags}: {planned:?}"),
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::args::{Given, Typed};
 use crate::caps;
+use crate::degrade;
 use crate::error::{Asked, Error};
 use crate::filter::{self, Change, Refusal, Subject};
 use crate::rlimits::{self, Limit};
@@ -894,7 +895,7 @@ fn contradictions(policy: &Policy) -> Result<(), Error> {
     if let (Seccomp::None, Some(asked)) = (policy.seccomp.value, &policy.trace_denied) {
         return refuse(asked, "has no effect with --seccomp none, which refuses nothing", "leave out one of the two");
     }
-    filter::check(policy.powers(), &policy.syscalls, policy.trace_denied.is_some())?;
+    filter::check(policy.powers(), &policy.syscalls, policy.trace_denied.is_some(), &|call| degrade::may_close(policy, call))?;
     for (env, asked) in &policy.env {
         if matches!(env, Env::Pass(name) if ENV_PASSED.iter().any(|glob| glob_matches(OsStr::new(glob), name))) {
             return refuse(asked, "has no effect: the variable is passed anyway", "leave it out");

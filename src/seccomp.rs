@@ -212,6 +212,15 @@ fn leaf(arch: Arch, number: u32, treatment: Treatment) -> Result<BpfProgram, Bac
             let group = if limit == Limit::Priority { PRIO_PGRP } else { IOPRIO_WHO_PGRP };
             part(vec![vec![low(0, Is::Eq, group)?, low(1, Is::Eq, 0)?]], eperm, allow)
         }
+        Limit::Itself => part(vec![vec![low(0, Is::Eq, 0)?]], allow, eperm),
+        Limit::OwnPriority | Limit::OwnIoPriority => {
+            let process = if limit == Limit::OwnPriority { PRIO_PROCESS } else { IOPRIO_WHO_PROCESS };
+            part(vec![vec![low(0, Is::Eq, process)?, low(1, Is::Eq, 0)?]], allow, eperm)
+        }
+        Limit::Connected => {
+            let kind = |kind| Ok(vec![low(0, Is::Eq, AF_UNIX)?, low(1, Is::MaskedEq(SOCK_TYPE), kind)?]);
+            part(vec![kind(SOCK_STREAM)?, kind(SOCK_SEQPACKET)?], allow, no_family)
+        }
         Limit::Keyctl => {
             let join = vec![low(0, Is::Eq, KEYCTL_JOIN_SESSION_KEYRING)?, whole(1, Is::Eq, 0)?];
             part(vec![join], allow, eperm)
@@ -318,6 +327,7 @@ const SOCK_TYPE: u64 = 0xf;
 const SOCK_STREAM: u64 = 1;
 const SOCK_DGRAM: u64 = 2;
 const SOCK_RAW: u64 = 3;
+const SOCK_SEQPACKET: u64 = 5;
 /// The usual one, TCP, MPTCP.
 const STREAM_PROTOCOLS: [u64; 3] = [0, 6, 262];
 /// The usual one, UDP, and echo requests of ICMP and ICMPv6.
@@ -326,7 +336,9 @@ const TIOCSTI: u64 = 0x5412;
 const TIOCLINUX: u64 = 0x541c;
 const TIOCSETD: u64 = 0x5423;
 const KEYCTL_JOIN_SESSION_KEYRING: u64 = 1;
+const PRIO_PROCESS: u64 = 0;
 const PRIO_PGRP: u64 = 1;
+const IOPRIO_WHO_PROCESS: u64 = 1;
 const IOPRIO_WHO_PGRP: u64 = 2;
 /// (uid_t)-1: leave it as it is.
 const NO_ID: u64 = LOW;

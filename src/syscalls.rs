@@ -63,6 +63,15 @@ pub enum Limit {
     Ids { first: u8, count: u8 },
     /// A device node, by the mode in this argument, is answered as done.
     Node { mode: u8 },
+    /// What names a process first: the calling one, by 0.
+    Itself,
+    /// setpriority(2) of the calling process.
+    OwnPriority,
+    /// ioprio_set(2), the same.
+    OwnIoPriority,
+    /// Those of socketpair(2) that reach each other alone: one for datagrams sends to
+    /// any address.
+    Connected,
 }
 
 /// One system call.

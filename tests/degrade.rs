@@ -6,7 +6,7 @@ mod filter;
 mod support;
 use filter::{CONTAINER, Filter};
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -133,7 +133,7 @@ fn without_namespaces_everything_dies_all_the_same() {
 }
 
 const REACH: &str = r#"
-import ctypes, os, signal, socket, sys
+import ctypes, os, resource, signal, socket, sys
 def tried(what):
     try: return what() or "done"
     except OSError as e: return e.strerror
@@ -145,7 +145,7 @@ def call(f, *args):
     return result
 def connect(family, to):
     with socket.socket(family) as s: s.settimeout(3); s.connect(to)
-pid, port, path, abstract = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+pid, port, path, abstract, datagrams = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4], sys.argv[5]
 for name, what in [
     ("signal", lambda: os.kill(pid, 0)),
     ("memory", lambda: open(f"/proc/{pid}/mem").close()),
@@ -156,6 +156,12 @@ for name, what in [
     ("unix", lambda: connect(socket.AF_UNIX, path)),
     ("abstract", lambda: connect(socket.AF_UNIX, "\0" + abstract)),
     ("pair", lambda: [s.close() for s in socket.socketpair()] and None),
+    ("pair for datagrams", lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0].sendto(b"x", datagrams) and None),
+    ("limits", lambda: resource.prlimit(pid, resource.RLIMIT_CPU, (9, 9)) and None),
+    ("priority", lambda: os.setpriority(os.PRIO_PROCESS, pid, 19)),
+    ("processors", lambda: os.sched_setaffinity(pid, os.sched_getaffinity(0))),
+    ("scheduler", lambda: os.sched_setscheduler(pid, os.SCHED_BATCH, os.sched_param(0))),
+    ("own limits", lambda: resource.setrlimit(resource.RLIMIT_CPU, (99, 99)) or os.nice(1) and os.sched_setaffinity(0, os.sched_getaffinity(0))),
     ("shm", lambda: call(libc.shmctl, call(libc.shmget, 0, 4096, 0o1600), 0, 0) and None),
     ("msg", lambda: call(libc.msgctl, call(libc.msgget, 0, 0o1600), 0, 0) and None),
     ("keys", lambda: call(libc.syscall, KEYCTL, 0, -3, 0) and None),
@@ -175,6 +181,9 @@ fn without_namespaces_nothing_outside_is_reached() {
     let path = s.0.join("socket");
     let _unix = UnixListener::bind(&path).unwrap();
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let datagrams = s.0.join("datagrams");
+    let _datagrams = UnixDatagram::bind(&datagrams).unwrap();
+    std::fs::set_permissions(&datagrams, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
     let name = format!("jail-bare-{}", std::process::id());
     let _abstract = UnixListener::bind_addr(&{
         use std::os::linux::net::SocketAddrExt;
@@ -182,7 +191,15 @@ fn without_namespaces_nothing_outside_is_reached() {
     })
     .unwrap();
     let pid = sleeper.id().to_string();
-    let words = ["python3", program.to_str().unwrap(), &pid, &number.to_string(), path.to_str().unwrap(), &name];
+    let words = [
+        "python3",
+        program.to_str().unwrap(),
+        &pid,
+        &number.to_string(),
+        path.to_str().unwrap(),
+        &name,
+        datagrams.to_str().unwrap(),
+    ];
     let reach = |flags: &str| {
         let mut command = CONTAINER.around(jail(), &s.0);
         command.args(["--ro", "reach.py"]).args(flags.split_whitespace()).arg("--").args(words);
@@ -200,6 +217,12 @@ fn without_namespaces_nothing_outside_is_reached() {
         ("unix", no_family),
         ("abstract", no_family),
         ("pair", "done"),
+        ("pair for datagrams", no_family),
+        ("limits", not),
+        ("priority", not),
+        ("processors", not),
+        ("scheduler", not),
+        ("own limits", "done"),
         ("shm", "Function not implemented"),
         ("msg", "Function not implemented"),
         ("keys", not),
@@ -220,11 +243,21 @@ fn without_namespaces_nothing_outside_is_reached() {
         "not what is in files"
     );
     assert_eq!(reach("--degrade namespaces --net host"), expected(&[("tcp", "done"), ("udp", "done"), ("netlink", "done")]));
-    assert_eq!(reach("--degrade namespaces,pid"), expected(&[("signal", "done")]));
+    assert_eq!(
+        reach("--degrade namespaces,pid"),
+        expected(&["signal", "limits", "priority", "processors", "scheduler"].map(|name| (name, "done")))
+    );
     assert_eq!(reach("--degrade namespaces,ipc"), expected(&[("shm", "done"), ("msg", "done")]));
     assert_eq!(
         reach("--degrade namespaces --allow-syscall socket"),
-        expected(&[("netlink", "done"), ("tcp", "Permission denied"), ("udp", "done"), ("unix", "done"), ("abstract", not)]),
+        expected(&[
+            ("netlink", "done"),
+            ("tcp", "Permission denied"),
+            ("udp", "done"),
+            ("unix", "done"),
+            ("abstract", not),
+            ("pair for datagrams", "done"),
+        ]),
         "Landlock keeps TCP and abstract sockets all the same"
     );
     sleeper.kill().unwrap();
@@ -264,6 +297,8 @@ fn what_cannot_be_given_is_refused_unless_it_is_named() {
     refused("--root tree", &["--root tree", "another root", "--degrade namespaces,root"]);
     refused("--pid private", &["--pid private", "--degrade namespaces,pid"]);
     refused("--proc private", &["--proc private", "--degrade namespaces,proc"]);
+    refused("--cgroup private", &["--cgroup private", "--degrade namespaces,cgroup"]);
+    refused("--root / --writable --ro work", &["--ro work", "below a writable directory"]);
     refused("--hostname x", &["--hostname x", "--degrade namespaces,hostname"]);
     refused("--ro-bind work /opt", &["--ro-bind work /opt", "elsewhere needs namespaces"]);
     refused("--rw work --ro work/part", &["--ro work/part", "below a writable directory"]);
@@ -285,7 +320,8 @@ fn what_cannot_be_given_is_refused_unless_it_is_named() {
     assert_eq!(named("root", "--landlock none", "cd $OLD; cat work/part/f").status, 125, "signals would not be kept in");
     assert_eq!(named("root,pid", "--landlock none", "cd $OLD; cat work/part/f").good(), "x");
     assert_eq!(named("root", "--seccomp none", "true").status, 125, "nor would the network");
-    assert_eq!(named("root,net,ipc", "--seccomp none", "echo x").good(), "x");
+    assert_eq!(named("root,net,ipc", "--seccomp none", "true").status, 125, "nor the limits of other processes");
+    assert_eq!(named("root,net,ipc,pid", "--seccomp none", "echo x").good(), "x");
     assert_eq!(named("hostname", "--hostname x", "uname -n").good(), outside_in(&s.0, false, "uname -n").good());
     assert!(named("pid", "", "cat /proc/self/status").good().starts_with("Name:"));
     assert_eq!(named("pid,proc", "--proc private", "cat /proc/self/stat 2>/dev/null || echo none").good(), "none");
@@ -314,6 +350,33 @@ fn nothing_is_given_up_where_nothing_is_refused() {
     ] {
         sh(line, "true").refused(&[problem]);
     }
+}
+
+#[test]
+fn what_is_short_for_a_moment_is_not_refused() {
+    if !we_are_root() {
+        return skip("this needs root");
+    }
+    // The trials take a process more than a jail without namespaces would.
+    let script = "import os, resource, sys\nn = int(sys.argv[1])\nresource.setrlimit(resource.RLIMIT_NPROC, (n, n))\nos.execv(sys.argv[2], sys.argv[2:])";
+    let s = Scratch::new();
+    let limited = |limit: u32| {
+        // A user of whom there is no other process.
+        let mut python = Command::new("setpriv");
+        python.args(["--reuid=54322", "--regid=54322", "--clear-groups", "python3"]).env("PATH", "/usr/bin:/bin");
+        python.current_dir(&s.0).args(["-c", script, &limit.to_string()]).arg(jail());
+        // /tmp is the jail's own, or it may not be opened.
+        python.args(["--degrade", "namespaces", "--", "ls", "/tmp"]);
+        outcome(python)
+    };
+    let mut ran = false;
+    for limit in 1..8 {
+        let out = limited(limit);
+        assert!([0, 125].contains(&out.status), "with {limit} processes: {out:?}");
+        ran |= out.status == 0;
+    }
+    assert!(ran);
+    limited(3).refused(&["--degrade: try whether this machine refuses a layer", "ulimit -u"]);
 }
 
 /// A jail with `flags` in a user namespace of the tests' own after `before` is done.
@@ -435,8 +498,34 @@ fn root_of_a_container_is_bound_too() {
 }
 
 #[test]
+fn where_mounts_alone_are_refused_no_namespace_is_taken_to_be_there() {
+    let no_mounts = Filter { refused: &["pivot_root"], ..Filter::default() };
+    let in_it = |flags: &str, script: &str| {
+        let mut command = no_mounts.around(jail(), Path::new("/"));
+        command.args(["--degrade", "namespaces"]).args(flags.split_whitespace()).args(["--", "bash", "-c", script]);
+        outcome(command)
+    };
+    let sockets = "python3 -c 'import socket; socket.socket()' 2>&1 | tail -n 1";
+    assert!(in_it("", sockets).good().ends_with("Address family not supported by protocol"));
+    let ipc = "python3 -c 'import ctypes; print(ctypes.CDLL(None).shmget(0, 4096, 384))'";
+    assert_eq!(in_it("--net host", ipc).good(), "-1");
+    let leave = "setsid bash -c '(exec -a jail-mounts-alone sleep 1000) & wait' > /dev/null 2>&1 & sleep 0.3";
+    assert_eq!(in_it("--net host", leave).status, 0);
+    let left = Command::new("pgrep").args(["-f", "^jail-mounts-alone"]).stdout(Stdio::null()).status().unwrap();
+    assert!(!left.success(), "processes outlive the command");
+}
+
+#[test]
 fn what_is_closed_is_told() {
     let script = "python3 -c 'import socket; socket.socket()' 2>/dev/null";
     let out = bare("--trace-denied", script);
     assert!(out.err.contains("--allow-syscall socket lets it through"), "{out:?}");
+    // What is told to be done does it, though the call is let through where nothing is missing.
+    let script = "python3 -c 'import os; os.setpriority(0, 1, 19)' 2>/dev/null";
+    let out = bare("--trace-denied", script);
+    assert!(out.err.contains("setpriority(of another process) (EPERM): --allow-syscall setpriority lets it"), "{out:?}");
+    let script = "python3 -c \"import ctypes; print(ctypes.CDLL(None).shmctl(ctypes.CDLL(None).shmget(0, 4096, 384), 0, 0))\"";
+    assert!(bare("--trace-denied", script).err.contains("--allow-syscall shmget lets it"));
+    assert_eq!(bare("--allow-syscall shmget --allow-syscall shmctl", script).good(), "0");
+    sh("--degrade pid --allow-syscall shmget", "true").refused(&["allowed anyway"]);
 }

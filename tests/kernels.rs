@@ -78,13 +78,16 @@ fn it_goes_without_namespaces(version: &str) {
         echo 0 >/proc/sys/user/max_user_namespaces
         mkdir -m 777 /usr/open; sleep 1000 & export OTHER=$!
         as-user jail --degrade namespaces -- true 2>/tmp/err; echo "unnamed: $?"
-        grep -o 'namespaces,pid' /tmp/err | tail -n 1
-        as-user jail --degrade namespaces,pid -- sh -c 'cat /proc/version >/dev/null && touch /usr/open/f 2>/dev/null || exit 6'; echo "named: $?"
-        as-user jail --degrade namespaces,pid --rw /usr/open -- sh -c 'touch /usr/open/f && ls /tmp 2>/dev/null || exit 7'; echo "named: $?"
+        grep -o 'namespaces,[a-z]*' /tmp/err | tail -n 1
+        as-user jail --degrade namespaces,NAMED -- sh -c 'cat /proc/version >/dev/null && touch /usr/open/f 2>/dev/null || exit 6'; echo "named: $?"
+        as-user jail --degrade namespaces,NAMED --rw /usr/open -- sh -c 'touch /usr/open/f && ls /tmp 2>/dev/null || exit 7'; echo "named: $?"
         ls /usr/open
     "#;
+    // Landlock there does not see truncating, and keeps no signal in.
+    let named = if version == "6.1" { "pid,root" } else { "pid" };
+    let script = &script.replace("NAMED", named);
     let Some(outcome) = vm(version, script, &[]) else { return };
-    let unnamed = if version == "6.1" { "unnamed: 125\nnamespaces,pid\n" } else { "unnamed: 0\n" };
+    let unnamed = if version == "6.1" { "unnamed: 125\nnamespaces,root\n" } else { "unnamed: 0\n" };
     assert_eq!(outcome.out, format!("{unnamed}named: 6\nnamed: 7\nf\n"), "{outcome:#?}");
     assert_eq!(outcome.err, "");
 }
