@@ -186,6 +186,10 @@ impl Without<'_> {
             let problem = "without namespaces and a system-call policy nothing keeps the command from the host's Unix sockets";
             return Err(self.refuse(None, Degradable::Namespaces, problem, Some(Degradable::Root)));
         }
+        if !named_root && self.host.uid == 0 {
+            let problem = "Landlock is not asked when modes and attributes are changed, and the host's files are root's";
+            return Err(self.refuse(None, Degradable::Namespaces, problem, Some(Degradable::Root)));
+        }
         // What is private and cannot be closed is not there.
         let policy = &mut self.out.policy;
         for anchor in [&mut policy.tmp, &mut policy.run, &mut policy.home] {

@@ -128,7 +128,7 @@ pub fn refused(errno: Errno, signs: &Signs) -> Option<(Layer, String)> {
             } else if signs.filtered {
                 Some((
                     Layer::Container,
-                    "a seccomp filter is on this process: let the container make namespaces (docker run --security-opt seccomp=unconfined)".into(),
+                    "a seccomp filter is on this process and refuses this: start the container with a profile that allows it (docker run --security-opt seccomp=unconfined)".into(),
                 ))
             } else if signs.apparmor_restricts {
                 Some((
