@@ -345,7 +345,7 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
             (Layer::Kernel, "a hard limit can be lowered and not raised: see prlimit(1) for what it is".into())
         }
         Op::Uptime { .. } => match errno {
-            Errno::INVAL | Errno::NOENT => {
+            Errno::INVAL | Errno::NOENT | Errno::NOSYS => {
                 (Layer::Kernel, "it is built without time namespaces (CONFIG_TIME_NS): leave the flag out here".into())
             }
             Errno::NOSPC => (
@@ -559,6 +559,17 @@ mod tests {
         assert!(said(Errno::OPNOTSUPP, Some(c"/d"), &[]).contains("the file system of /d keeps no user attributes"));
         assert!(said(Errno::NODEV, None, &[]).contains("CONFIG_OVERLAY_FS"));
         assert!(said(Errno::PERM, None, &[]).contains("Linux 5.11"));
+    }
+
+    #[test]
+    fn a_kernel_without_time_namespaces_is_named() {
+        let op = Op::Uptime { now: core::time::Duration::ZERO };
+        let asked = Some(crate::error::Asked::new("uptime", &["0".into()]));
+        let error = step(Some(&Step { op, asked }), Errno::INVAL, &Signs { proc: true, ..Signs::default() });
+        assert_eq!(error.layer, Layer::Kernel);
+        for part in ["--uptime 0: monotonic and boot clocks", "CONFIG_TIME_NS", "leave the flag out"] {
+            assert!(error.to_string().contains(part), "{error}");
+        }
     }
 
     #[test]
