@@ -347,10 +347,7 @@ impl<'a> State<'a> {
             Op::Capabilities { keep } => hold(*keep),
             Op::Chdir { path } => chdir(path.as_c_str()),
             Op::Rlimit { limit } => setrlimit(limit.resource, Rlimit { current: limit.soft, maximum: limit.hard }),
-            Op::Umask { mask } => {
-                rustix::process::umask(Mode::from_raw_mode(*mask));
-                Ok(())
-            }
+            Op::Umask { mask } => sys::umask(*mask),
             Op::Processors { set } => run_on(set),
             Op::CloseDescriptors { keep } => self.close_all_but(3, keep),
             Op::Ruleset { abi, ruleset } => {
