@@ -3,6 +3,7 @@
 
 use core::ffi::CStr;
 use core::fmt::Write as _;
+use core::time::Duration;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -21,9 +22,10 @@ use rustix::process::{
 };
 use rustix::system::sethostname;
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, configure_capability_in_ambient_set, nanosleep, remove_capability_from_bounding_set,
-    set_capabilities, set_name, set_no_new_privs, set_thread_groups,
+    CapabilitySet, CapabilitySets, CpuSet, configure_capability_in_ambient_set, nanosleep, remove_capability_from_bounding_set,
+    sched_getaffinity, sched_setaffinity, set_capabilities, set_name, set_no_new_privs, set_thread_groups,
 };
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::caps;
 use crate::cgroup::Cgroup;
@@ -184,6 +186,7 @@ impl<'a> State<'a> {
                 self.proc_self = openat(CWD, c"/proc/self", flags, Mode::empty()).ok();
                 Ok(())
             }
+            Op::Uptime { now } => self.set_clocks(*now),
             Op::Hostname { name } => sethostname(name.as_encoded_bytes()),
             Op::LoopbackUp => sys::loopback_up(),
             Op::RootMemory => {
@@ -344,6 +347,8 @@ impl<'a> State<'a> {
             Op::Capabilities { keep } => hold(*keep),
             Op::Chdir { path } => chdir(path.as_c_str()),
             Op::Rlimit { limit } => setrlimit(limit.resource, Rlimit { current: limit.soft, maximum: limit.hard }),
+            Op::Umask { mask } => sys::umask(*mask),
+            Op::Processors { set } => run_on(set),
             Op::CloseDescriptors { keep } => self.close_all_but(3, keep),
             Op::Ruleset { abi, ruleset } => {
                 self.ruleset = Some(self.rules(*abi, ruleset)?);
@@ -494,6 +499,24 @@ impl<'a> State<'a> {
             self.write_proc(file, text)?;
         }
         Ok(())
+    }
+
+    /// Makes a time namespace, which this process's children come to be in, in which
+    /// the clocks that only time makes go on show `wanted` now.
+    fn set_clocks(&self, wanted: Duration) -> Result<(), Errno> {
+        sys::unshare(libc::CLONE_NEWTIME)?;
+        let mut lines = Line::<128>::new();
+        for (number, clock) in [(libc::CLOCK_MONOTONIC, ClockId::Monotonic), (libc::CLOCK_BOOTTIME, ClockId::Boottime)] {
+            let now = clock_gettime(clock);
+            let mut seconds = i64::try_from(wanted.as_secs()).map_err(|_| Errno::RANGE)? - now.tv_sec;
+            let mut rest = i64::from(wanted.subsec_nanos()) - now.tv_nsec;
+            if rest < 0 {
+                (seconds, rest) = (seconds - 1, rest + 1_000_000_000);
+            }
+            lines.print(format_args!("{number} {seconds} {rest}\n"))?;
+        }
+        let text = core::str::from_utf8(&lines.bytes[..lines.length]).map_err(|_| Errno::ILSEQ)?;
+        self.write_proc(c"timens_offsets", text)
     }
 
     fn write_proc(&self, file: &CStr, text: &str) -> Result<(), Errno> {
@@ -725,6 +748,15 @@ fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
             rest = &rest[write(to, rest)?..];
         }
     }
+}
+
+/// Runs on these processors only. A cgroup may have taken some meanwhile: the kernel is
+/// content with one that is left.
+fn run_on(processors: &[usize]) -> Result<(), Errno> {
+    let mut set = CpuSet::new();
+    processors.iter().for_each(|number| set.set(*number));
+    sched_setaffinity(None, &set)?;
+    if sched_getaffinity(None)? == set { Ok(()) } else { Err(Errno::NXIO) }
 }
 
 /// Leaves `keep` in the bounding set, whatever else this kernel has.

@@ -3,6 +3,7 @@
 //! what a sysctl, a security module or a container around us lets through.
 
 use std::ffi::CString;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -211,6 +212,7 @@ pub fn run(policy: &Policy, host: &mut Host, arguments: &Arguments, format: Form
     findings.push(cgroup(host));
     findings.push(overlay(host, arguments, &signs));
     findings.push(subids(host, arguments, &signs));
+    findings.push(uptime(host, arguments, &signs));
 
     // All of it together, up to the command, which is none.
     let whole = |policy: &Policy| {
@@ -365,6 +367,12 @@ fn optional(layer: &'static str, tried: Result<String, Error>) -> Finding {
         Ok(detail) => Finding { detail, ..finding(layer, false, Ok(())) },
         Err(error) => finding(layer, false, Err(error)),
     }
+}
+
+/// Not needed by a jail without flags: --uptime.
+fn uptime(host: &Host, arguments: &Arguments, signs: &Signs) -> Finding {
+    let ops = vec![MapIds(host).op(), Op::Uptime { now: Duration::ZERO }];
+    optional("time namespace", try_out(&bare(libc::CLONE_NEWUSER, ops), arguments, signs).map(|()| "--uptime".into()))
 }
 
 fn text(findings: &[Finding]) -> String {

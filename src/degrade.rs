@@ -219,6 +219,7 @@ impl Without<'_> {
             private(&policy.tmp),
             private(&policy.run),
             private(&policy.home),
+            policy.uptime.as_ref().and_then(|uptime| uptime.asked.clone()),
             id(&policy.uid),
             id(&policy.gid),
             policy.jailed_root().cloned(),

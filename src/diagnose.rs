@@ -344,6 +344,19 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
         Op::Rlimit { .. } if errno == Errno::PERM => {
             (Layer::Kernel, "a hard limit can be lowered and not raised: see prlimit(1) for what it is".into())
         }
+        Op::Uptime { .. } => match errno {
+            Errno::INVAL | Errno::NOENT | Errno::NOSYS => {
+                (Layer::Kernel, "it is built without time namespaces (CONFIG_TIME_NS): leave the flag out here".into())
+            }
+            Errno::NOSPC => (
+                Layer::KernelSetting,
+                "user.max_time_namespaces is 0, or so many there are: sysctl -w user.max_time_namespaces=15000 as root".into(),
+            ),
+            _ => system(),
+        },
+        Op::Processors { .. } if matches!(errno, Errno::INVAL | Errno::NXIO) => {
+            (Layer::Kernel, "they were taken from the caller (a cgroup's cpuset) while jail was starting: start again".into())
+        }
         Op::DieWithLauncher | Op::AdoptOrphans | Op::AdoptFromOutside | Op::DieWithInit => (Layer::Kernel, "start again".into()),
         Op::MakeCgroup { .. } | Op::EnterCgroup => (
             Layer::Cgroup,
@@ -396,6 +409,8 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
         | Op::NewSession
         | Op::Capabilities { .. }
         | Op::Rlimit { .. }
+        | Op::Umask { .. }
+        | Op::Processors { .. }
         | Op::CloseDescriptors { .. }
         | Op::FilterCalls { .. } => system(),
     }
@@ -544,6 +559,17 @@ mod tests {
         assert!(said(Errno::OPNOTSUPP, Some(c"/d"), &[]).contains("the file system of /d keeps no user attributes"));
         assert!(said(Errno::NODEV, None, &[]).contains("CONFIG_OVERLAY_FS"));
         assert!(said(Errno::PERM, None, &[]).contains("Linux 5.11"));
+    }
+
+    #[test]
+    fn a_kernel_without_time_namespaces_is_named() {
+        let op = Op::Uptime { now: core::time::Duration::ZERO };
+        let asked = Some(crate::error::Asked::new("uptime", &["0".into()]));
+        let error = step(Some(&Step { op, asked }), Errno::INVAL, &Signs { proc: true, ..Signs::default() });
+        assert_eq!(error.layer, Layer::Kernel);
+        for part in ["--uptime 0: monotonic and boot clocks", "CONFIG_TIME_NS", "leave the flag out"] {
+            assert!(error.to_string().contains(part), "{error}");
+        }
     }
 
     #[test]

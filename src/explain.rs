@@ -69,6 +69,7 @@ impl fmt::Display for Op {
             }
             Self::NewKeyring => f.write_str("new session keyring"),
             Self::HostRoot => f.write_str("stay in the host's root: no namespaces"),
+            Self::Uptime { now } => write!(f, "monotonic and boot clocks that show {} s now", now.as_secs_f64()),
             Self::Hostname { name } => write!(f, "hostname {}", shown(name)),
             Self::LoopbackUp => f.write_str("own loopback, up"),
             Self::RootMemory => f.write_str("start from an empty root"),
@@ -139,6 +140,11 @@ impl fmt::Display for Op {
                 }
                 f.write_str(if filter.told { "; each refusal is told" } else { "" })
             }
+            Self::Umask { mask } => write!(f, "file mode mask {mask:03o}"),
+            Self::Processors { set } => {
+                f.write_str("run on processors:")?;
+                set.iter().try_for_each(|number| write!(f, " {number}"))
+            }
             Self::CloseDescriptors { keep } => {
                 f.write_str("descriptors: 0 1 2")?;
                 keep.iter().try_for_each(|fd| write!(f, " {fd}"))
@@ -164,6 +170,7 @@ impl Op {
             Self::MapSubids { .. } => "map-subids",
             Self::NewKeyring => "new-keyring",
             Self::HostRoot => "host-root",
+            Self::Uptime { .. } => "uptime",
             Self::Hostname { .. } => "hostname",
             Self::LoopbackUp => "loopback-up",
             Self::RootMemory => "root-memory",
@@ -198,6 +205,8 @@ impl Op {
             Self::Capabilities { .. } => "capabilities",
             Self::Chdir { .. } => "chdir",
             Self::Rlimit { .. } => "rlimit",
+            Self::Umask { .. } => "umask",
+            Self::Processors { .. } => "processors",
             Self::CloseDescriptors { .. } => "close-descriptors",
             Self::Ruleset { .. } => "ruleset",
             Self::Landlock => "landlock",
@@ -237,6 +246,7 @@ impl Op {
             | Self::MapSubids { .. }
             | Self::NewKeyring
             | Self::HostRoot
+            | Self::Uptime { .. }
             | Self::Hostname { .. }
             | Self::LoopbackUp
             | Self::EnterRoot
@@ -253,6 +263,8 @@ impl Op {
             | Self::NewSession
             | Self::Capabilities { .. }
             | Self::Rlimit { .. }
+            | Self::Umask { .. }
+            | Self::Processors { .. }
             | Self::CloseDescriptors { .. }
             | Self::Ruleset { .. }
             | Self::Landlock

@@ -80,6 +80,7 @@ pub static FLAGS: &[Flag] = &[
     row("run", Words(&["private|none|host"]), false, Anchors, "what /run is"),
     row("home", Words(&["private|none"]), false, Anchors, "an empty directory at $HOME, or none"),
     row("hostname", Words(&["NAME"]), false, Anchors, "the hostname inside (default: jail)"),
+    row("uptime", Words(&["DURATION"]), false, Anchors, "how long the machine seems to be up already"),
     row("uid", Words(&["N"]), false, Anchors, "the user id inside (default: the caller's)"),
     row("gid", Words(&["N"]), false, Anchors, "the group id inside (default: the caller's)"),
     row("as-root", Nothing, false, Anchors, "uid and gid 0 inside, with a jailed root's powers"),
@@ -111,6 +112,8 @@ pub static FLAGS: &[Flag] = &[
     row("env", Words(&["NAME[=VALUE]"]), true, Surroundings, "pass NAME (or all that match a glob), or set it"),
     row("fd", Words(&["N"]), true, Surroundings, "keep descriptor N; all others from 3 up are closed"),
     row("chdir", Words(&["DIR"]), false, Surroundings, "start in DIR (default: here if visible, else /)"),
+    row("umask", Words(&["MODE"]), false, Surroundings, "the file mode mask (default: the caller's)"),
+    row("processors", Words(&["N"]), false, Surroundings, "run on N of the caller's processors, the first ones"),
     row("args", Words(&["FILE"]), true, Surroundings, "read further flags from FILE, one word a line"),
 
     row("allow-syscall", Words(&["NAME|@GROUP"]), true, Layers, "allow a system call that is refused by default"),

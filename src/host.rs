@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access as Wanted, AtFlags, CWD, FileType, OFlags, accessat, fcntl_getfl, fstat, lgetxattr, readlinkat, statat};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgid, getgroups, getuid};
-use rustix::thread::{CapabilitySet, capabilities};
+use rustix::thread::{CapabilitySet, CpuSet, capabilities, sched_getaffinity};
 
 use crate::error::Layer;
 use crate::policy::Degradable;
@@ -238,6 +238,14 @@ impl Host {
     /// May the caller itself lower what capabilities can ever be had?
     pub fn can_bound_capabilities(&self) -> bool {
         self.descriptors.is_none() && capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SETPCAP))
+    }
+
+    /// The processors that the caller may run on, in the order of their numbers.
+    pub fn processors(&self) -> Result<Vec<usize>, Errno> {
+        if self.descriptors.is_some() {
+            return Ok(vec![0, 2, 3]);
+        }
+        sched_getaffinity(None).map(|set| (0..CpuSet::MAX_CPU).filter(|number| set.is_set(*number)).collect())
     }
 
     /// The caller's variable `name`.

@@ -168,6 +168,7 @@ fn rights<'a>(op: &'a Op, sealed: &[&CStr]) -> Option<(&'a CStr, u64)> {
         | Op::MapSubids { .. }
         | Op::NewKeyring
         | Op::HostRoot
+        | Op::Uptime { .. }
         | Op::Hostname { .. }
         | Op::LoopbackUp
         | Op::Dir { .. }
@@ -192,6 +193,8 @@ fn rights<'a>(op: &'a Op, sealed: &[&CStr]) -> Option<(&'a CStr, u64)> {
         | Op::Capabilities { .. }
         | Op::Chdir { .. }
         | Op::Rlimit { .. }
+        | Op::Umask { .. }
+        | Op::Processors { .. }
         | Op::CloseDescriptors { .. }
         | Op::Ruleset { .. }
         | Op::Landlock

@@ -115,6 +115,8 @@ pub enum Op {
     NewKeyring,
     /// Keep the host's root.
     HostRoot,
+    /// Have the monotonic and boot clocks of the processes to come show this now.
+    Uptime { now: Duration },
     /// Name the machine.
     Hostname { name: OsString },
     /// Bring the own loopback up.
@@ -184,6 +186,10 @@ pub enum Op {
     Chdir { path: CString },
     /// Limit the process, and each that it makes.
     Rlimit { limit: Limit },
+    /// Set the file mode mask.
+    Umask { mask: u32 },
+    /// Run on these processors only.
+    Processors { set: Vec<usize> },
     /// Close what was inherited from descriptor 3 up.
     CloseDescriptors { keep: Vec<i32> },
     /// Make Landlock's rules, while what they name can be reached.
@@ -391,6 +397,10 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         let op = Op::MapIds { inside: ids, outside: caller };
         inside.push(Step { op, asked: policy.jailed_root().cloned().or_else(asked) });
     }
+    if let Some(uptime) = &policy.uptime {
+        // In the user namespace that is there by now; the command will have no power over it.
+        inside.push(Step { op: Op::Uptime { now: uptime.value }, asked: uptime.asked.clone() });
+    }
     inside.push(default(Op::NewKeyring));
     let mut own = Vec::new();
     if (namespaces | later) & libc::CLONE_NEWUTS != 0 {
@@ -455,6 +465,12 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     limits.sort_by_key(|(limit, _)| limit.name());
     for (limit, asked) in limits {
         last.push(Step { op: Op::Rlimit { limit: *limit }, asked: Some(asked.clone()) });
+    }
+    if let Some(umask) = &policy.umask {
+        last.push(Step { op: Op::Umask { mask: umask.value }, asked: umask.asked.clone() });
+    }
+    if let Some(setting) = &policy.processors {
+        last.push(Step { op: Op::Processors { set: processors(setting, host)? }, asked: setting.asked.clone() });
     }
     last.push(Step { op: Op::CloseDescriptors { keep: kept_descriptors(policy, host)? }, asked: first(&policy.fds) });
     if landlock.is_some() {
@@ -668,6 +684,25 @@ pub fn cgroup_for(limits: Limits, cgroups: &[CgroupDir], asked: &Asked) -> Resul
             "start it in one that is: systemd-run --user --scope -p Delegate=yes jail ... (or have root make one and chown it)",
         )
     })
+}
+
+/// The first so many of those that the caller may run on.
+fn processors(wanted: &Setting<usize>, host: &Host) -> Result<Vec<usize>, Error> {
+    let refuse = |problem: String, remedy: &str| {
+        let flag = wanted.asked.as_ref().map(|asked| asked.text().to_owned());
+        let doing = "choose processors".into();
+        Error { doing, layer: Layer::Kernel, ..Error::usage(flag, problem, remedy) }
+    };
+    let mut set = host.processors().map_err(|errno| refuse(errno.to_string(), "leave it out here"))?;
+    if set.len() < wanted.value {
+        let problem = match set.len() {
+            1 => "the caller may run on 1 processor".into(),
+            n => format!("the caller may run on {n} processors"),
+        };
+        return Err(refuse(problem, "write no more than nproc(1) says; taskset(1) or a cgroup's cpuset may hide some"));
+    }
+    set.truncate(wanted.value);
+    Ok(set)
 }
 
 /// The flag with the smallest number, whichever was typed first.

@@ -562,3 +562,22 @@ fn an_old_landlock_stands_in_for_no_namespaces() {
         }
     }
 }
+
+#[test]
+fn surroundings_are_pinned_where_a_flag_says_so() {
+    let plain = planned("true");
+    let pinned = planned("--umask 22 --processors 2 --uptime 1.5 true");
+    let new = ["monotonic and boot clocks that show 1.5 s now", "file mode mask 022", "run on processors: 0 2"];
+    for line in new {
+        assert!(!has(&plain, line) && has(&pinned, line), "{line}");
+    }
+    assert_eq!(lines(&pinned).len(), lines(&plain).len() + new.len());
+    // In the user namespace of the jail, and before what the mounts are locked to.
+    let locked = planned("--cap sys_admin --uptime 0 true");
+    let clocks = at(&locked, "monotonic and boot clocks that show 0 s now");
+    assert!(at(&locked, "uid 1000 and gid 1000 inside are 1000 and 1000 outside") < clocks);
+    assert!(clocks < lines(&locked).iter().position(|l| l.starts_with("lock the mounts")).unwrap());
+    // What the launch itself makes is not masked: the command's process alone has it.
+    assert!(pinned.last.iter().any(|step| matches!(step.op, Op::Umask { mask: 0o22 })));
+    assert!(refused_on(&[], "--processors 4 true").contains("--processors 4: choose processors: the caller may run on 3"));
+}

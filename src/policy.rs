@@ -247,6 +247,7 @@ pub struct Policy {
     pub run: Setting<Anchor>,
     pub home: Setting<Anchor>,
     pub hostname: Setting<OsString>,
+    pub uptime: Option<Setting<Duration>>,
     pub uid: Option<Setting<u32>>,
     pub gid: Option<Setting<u32>>,
     pub as_root: Option<Asked>,
@@ -262,6 +263,8 @@ pub struct Policy {
     pub env: Vec<(Env, Asked)>,
     pub fds: Vec<(i32, Asked)>,
     pub chdir: Option<Setting<PathBuf>>,
+    pub umask: Option<Setting<u32>>,
+    pub processors: Option<Setting<usize>>,
     pub caps: Vec<(u32, Asked)>,
     pub landlock: Setting<Landlock>,
     pub connect: Vec<(u16, Asked)>,
@@ -331,6 +334,7 @@ impl Policy {
             run: setting(Anchor::Private),
             home: setting(Anchor::Private),
             hostname: setting("jail".into()),
+            uptime: None,
             uid: None,
             gid: None,
             as_root: None,
@@ -346,6 +350,8 @@ impl Policy {
             env: Vec::new(),
             fds: Vec::new(),
             chdir: None,
+            umask: None,
+            processors: None,
             caps: Vec::new(),
             landlock: setting(Landlock::Default),
             connect: Vec::new(),
@@ -478,6 +484,7 @@ fn set(policy: &mut Policy, given: &Given) -> Result<(), Error> {
         "run" => policy.run = word(given, VIEW)?,
         "home" => policy.home = word(given, &[("private", Anchor::Private), ("none", Anchor::None)])?,
         "hostname" => policy.hostname = hostname(given)?,
+        "uptime" => policy.uptime = Some(Setting { value: uptime(given)?, asked: Some(asked) }),
         "uid" => policy.uid = Some(Setting { value: id(given)?, asked: Some(asked) }),
         "gid" => policy.gid = Some(Setting { value: id(given)?, asked: Some(asked) }),
         "as-root" => policy.as_root = Some(asked),
@@ -528,6 +535,8 @@ fn set(policy: &mut Policy, given: &Given) -> Result<(), Error> {
             policy.fds.push((fd, asked));
         }
         "chdir" => policy.chdir = Some(Setting { value: path(given, 0)?, asked: Some(asked) }),
+        "umask" => policy.umask = Some(Setting { value: umask(given)?, asked: Some(asked) }),
+        "processors" => policy.processors = Some(Setting { value: processors(given)?, asked: Some(asked) }),
         "cap" => {
             let number = capability(given)?;
             policy.caps.push((number, asked));
@@ -658,6 +667,35 @@ fn duration(given: &Given) -> Result<Duration, Error> {
             format!("{} is not a duration", shown(&given.values[0])),
             "write seconds above 0, or a number with ms, s, m or h, e.g. 1.5m",
         )
+    })
+}
+
+/// 0, or a duration that leaves the kernel's clocks room to go on.
+fn uptime(given: &Given) -> Result<Duration, Error> {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+    let text = given.values[0].to_str().unwrap_or("");
+    let zero = (text == "0").then_some(Duration::ZERO);
+    zero.or_else(|| units::duration(text)).filter(|uptime| *uptime <= CENTURY).ok_or_else(|| {
+        bad(
+            given,
+            format!("{} is no time to be up", shown(&given.values[0])),
+            "write seconds, or a number with ms, s, m or h; from 0 to 100 years",
+        )
+    })
+}
+
+fn umask(given: &Given) -> Result<u32, Error> {
+    let octal = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'7')).then(|| u32::from_str_radix(text, 8).ok())?;
+    given.values[0].to_str().and_then(octal).filter(|mask| *mask <= 0o777).ok_or_else(|| {
+        bad(given, format!("{} is not a mask", shown(&given.values[0])), "write it in octal, from 0 to 777, e.g. 022")
+    })
+}
+
+fn processors(given: &Given) -> Result<usize, Error> {
+    let number = given.values[0].to_str().and_then(units::whole).and_then(|n| usize::try_from(n).ok());
+    number.filter(|n| *n > 0).ok_or_else(|| {
+        let problem = format!("{} is not a number of processors", shown(&given.values[0]));
+        bad(given, problem, "write a whole number from 1 up; --cpus limits the time on them, also to a part of one")
     })
 }
 
@@ -842,6 +880,13 @@ fn contradictions(policy: &Policy) -> Result<(), Error> {
         if files().take(index).any(|(other, _)| other == fd) || policy.fds.iter().any(|(other, _)| *other == fd) {
             return refuse(asked, "the descriptor is used by another flag too, and can be read once", "open one for each");
         }
+    }
+    if let (Some(Setting { asked: Some(asked), .. }), Init::None) = (&policy.uptime, policy.init.value) {
+        return refuse(
+            asked,
+            "contradicts --init none: the process that sets the clocks keeps its own, and those that it makes have the new ones",
+            "leave out one of the two",
+        );
     }
     if let (Some(asked), Some(_)) = (&policy.new_session, &policy.pty) {
         return refuse(asked, "has no effect: --pty starts a session", "leave it out");
@@ -1033,6 +1078,16 @@ mod tests {
             ("--tmpfs /a,size=0 x", "not a size"),
             ("--tmpfs /a,size=12q x", "not a size"),
             ("--uid 4294967295 x", "is not an id"),
+            ("--umask 8 x", "8 is not a mask"),
+            ("--umask +22 x", "+22 is not a mask"),
+            ("--umask 1000 x", "write it in octal"),
+            ("--umask  x", "is not a mask"),
+            ("--umask 22 --umask 22 x", "--umask"),
+            ("--processors 0 x", "0 is not a number of processors"),
+            ("--processors 1.5 x", "--cpus limits"),
+            ("--uptime -1 x", "-1 is no time to be up"),
+            ("--uptime 876001h x", "from 0 to 100 years"),
+            ("--uptime 0 --init none x", "--uptime 0: contradicts --init none"),
             ("--pty --new-session x", "has no effect"),
             ("--grace 5 x", "has no effect without --timeout"),
             ("--connect 80 x", "has no effect without --net host"),

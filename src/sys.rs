@@ -121,6 +121,13 @@ pub(crate) fn unshare(namespaces: c_int) -> Result<()> {
     Ok(())
 }
 
+/// umask(2), which a filter alone refuses; rustix's would end the process then.
+pub(crate) fn umask(mask: u32) -> Result<()> {
+    // SAFETY: it takes no pointer and has no effect on memory.
+    check(unsafe { libc::syscall(libc::SYS_umask, c_long::from(mask)) })?;
+    Ok(())
+}
+
 /// `struct mount_attr` of mount_setattr(2), version 0 (Linux 5.12).
 #[repr(C)]
 #[derive(Clone, Copy, Default)]

@@ -288,6 +288,7 @@ fn what_cannot_be_given_is_refused_unless_it_is_named() {
         "--noexec /usr",
         "--net pasta",
         "--pty",
+        "--uptime 9",
         "--dev private",
         "--tmp private",
         "--run private",

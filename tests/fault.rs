@@ -860,7 +860,7 @@ fn killed_at_any_call_nothing_is_left_with_capabilities_in_a_tree() {
 
 #[test]
 fn killed_at_any_call_nothing_is_left_with_a_terminal_and_a_time_limit() {
-    killed("--pty --timeout 1m --rlimit core=0");
+    killed("--pty --timeout 1m --rlimit core=0 --umask 27 --processors 1 --uptime 5");
 }
 
 /// The shell asks for its parent when it starts.
@@ -878,7 +878,7 @@ fn any_call_refused_is_told_or_weakens_nothing_when_refusals_are_told() {
 
 #[test]
 fn any_call_refused_is_told_or_weakens_nothing_with_a_terminal_and_a_time_limit() {
-    refused("--pty --timeout 1m --rlimit core=0");
+    refused("--pty --timeout 1m --rlimit core=0 --umask 27 --processors 1 --uptime 5");
 }
 
 #[test]

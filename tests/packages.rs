@@ -97,11 +97,65 @@ fn a_fake_root_installs_and_builds_packages() {
         let owner = format!("{USER}:{USER}");
         assert!(Command::new("chown").args(["-R", &owner]).arg(tree.s.0.join("tree/zlib")).status().unwrap().success());
     }
-    let build = tree.inside("--net none --chdir /zlib", "dpkg-buildpackage -us -uc -b -Pnobiarch");
-    for line in ["*** zlib test OK ***", "*** zlib shared test OK ***", "*** zlib 64-bit test OK ***"] {
-        assert!(build.good().contains(line), "{line}: {build:#?}");
+    twice_the_same(&tree);
+    another_mask_is_another_package(&tree);
+}
+
+/// A recipe that README and manual print alike, and what is printed beside it.
+fn recipe() -> (Vec<String>, String) {
+    let read = |file: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+    let readme = read("README.md");
+    let block = readme.split("<!-- package -->\n```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let (lines, expected): (Vec<&str>, Vec<&str>) = block.lines().partition(|line| line.starts_with("$ "));
+    let lines: Vec<String> = lines.iter().map(|line| line[2..].to_owned()).collect();
+    let manual = read("man/jail.1");
+    let section = manual.split(".Sh REPRODUCIBLE BUILDS\n").nth(1).unwrap();
+    let literal = section.split(".Bd -literal -offset indent\n").nth(1).unwrap().split(".Ed\n").next().unwrap();
+    assert_eq!(literal.lines().collect::<Vec<_>>(), lines, "the manual's recipe is the README's");
+    (lines, format!("{}\n", expected.join("\n")))
+}
+
+/// All that a caller's surroundings can be another time, but for the umask, which the
+/// shell has.
+const OTHER_SURROUNDINGS: &str = "umask 077; export LANG=de_DE.UTF-8 LC_ALL=fr_FR.UTF-8 TZ=Asia/Tokyo HOME=/nonexistent \
+USER=other LOGNAME=other SHELL=/bin/false TERM=vt100 CFLAGS=-O0; taskset -cp 0 $$ >/dev/null; \
+ulimit -n 200; ulimit -s 4096; trap '' PIPE; exec 7</etc/passwd </dev/zero";
+
+/// The recipe, with other surroundings before the second build.
+fn twice_the_same(tree: &Tree) {
+    let (mut lines, expected) = recipe();
+    let second = lines.iter().rposition(|line| line.starts_with("$J ")).unwrap();
+    lines.insert(second, OTHER_SURROUNDINGS.into());
+    let out = tree.outside(&format!("mv tree/zlib src\n{}", lines.join("\n"))).expect("the tree was unpacked");
+    assert_eq!(out.out, expected, "{out:#?}");
+    let built = tree.outside("cat one.log; ls one; dpkg-deb -c one/zlib1g_*.deb | grep -v ' root/root '").unwrap().out;
+    for line in ["*** zlib test OK ***", "*** zlib shared test OK ***", "*** zlib 64-bit test OK ***", ".deb\n", ".buildinfo\n"] {
+        assert!(built.contains(line), "{line}: {built}");
     }
-    assert_eq!(tree.inside("", "dpkg-deb -c /zlib1g_*.deb | grep -v ' root/root '; ls /zlib1g_*.deb | wc -l").good(), "1");
+    assert!(built.ends_with(".buildinfo\n"), "all is root's: {built}");
+    // The wall clock is the one thing that is seen, and the tree is as it was.
+    let when =
+        tree.outside("diff one/*.buildinfo two/*.buildinfo | grep '^[<>]' | cut -d: -f1 | sort -u; ls tree/srv | wc -l").unwrap();
+    assert_eq!(when.good(), "< Build-Date\n> Build-Date\n0");
+}
+
+/// What is not pinned tells: a package whose build leaves modes to the mask.
+fn another_mask_is_another_package(tree: &Tree) {
+    let control = "Package: p\\nVersion: 1\\nArchitecture: all\\nMaintainer: T <t@example.org>\\nDescription: p\\n";
+    let make = format!(
+        "mkdir -p /srv/p/DEBIAN && printf '{control}' >/srv/p/DEBIAN/control && SOURCE_DATE_EPOCH=1 dpkg-deb -b /srv/p /media"
+    );
+    tree.s.file("make", &make);
+    let build = |mask: &str, flags: &str| {
+        let line = "jail --root tree --ephemeral --fakeroot --ro-bind make /mnt/make --rw-bind made /media";
+        let script = format!(
+            "umask {mask}; rm -rf made; mkdir made; mkdir -p tree/mnt; : >>tree/mnt/make; {line} {flags} -- sh /mnt/make >&2; cksum <made/p_1_all.deb"
+        );
+        tree.outside(&script).unwrap().good().to_owned()
+    };
+    assert_eq!(build("022", ""), build("022", ""));
+    assert_ne!(build("022", ""), build("002", ""));
+    assert_eq!(build("022", "--umask 22"), build("002", "--umask 22"));
 }
 
 #[test]
