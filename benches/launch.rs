@@ -7,7 +7,10 @@
 //! itself again as that user, and that process times what it starts.
 //!
 //! `JAIL_BENCH_ROUNDS` is the number of rounds, `JAIL` the program to measure if
-//! not the release build. A launch that fails ends the benchmark with an error.
+//! not the release build, `JAIL_BENCH_BWRAP` a command line, without quoting, that is
+//! another bwrap, such as benches/newer-bwrap prints, and `JAIL_BENCH_ONLY` what is in
+//! the names of the rows that alone are measured. A launch that fails ends the benchmark
+//! with an error.
 
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
@@ -251,7 +254,7 @@ fn cases(dir: &Path) -> Vec<Case> {
         cases.push(case("unshare, all namespaces, own /proc", "bwrap", line));
     }
     if installed("bwrap") {
-        let (bwrap, own) = (BWRAP, BWRAP_OWN);
+        let (bwrap, own) = (format!("bwrap {BWRAP_FLAGS}"), BWRAP_OWN);
         let view = format!("{} {own} --perms 700 --tmpfs {HOME} {payload}", host_view());
         cases.push(case("bwrap", "", &format!("{bwrap} {view} {command}")));
         cases.push(case("bwrap --share-net", "", &format!("{bwrap} --share-net {view} {command}")));
@@ -281,11 +284,17 @@ fn cases(dir: &Path) -> Vec<Case> {
     } else {
         eprintln!("launch: not measured: this file system has no cp --reflink");
     }
-    if !has_tmp_overlay() {
-        eprintln!("launch: not measured: this bwrap has no --tmp-overlay (0.11 has)");
-    } else {
-        let line = "bwrap --unshare-all --die-with-parent --overlay-src master --tmp-overlay / --proc /proc --dev /dev --perms 1777 --tmpfs /tmp --tmpfs /run";
-        cases.push(case("bwrap --tmp-overlay", "jail --root MASTER", &format!("{line} {command}")));
+    for (name, bwrap) in bwraps() {
+        let (flags, own) = (BWRAP_FLAGS, BWRAP_OWN);
+        let line = format!("{bwrap} {flags} --ro-bind master / {own} {command}");
+        cases.push(case(&format!("{name}, MASTER as /"), "jail --root MASTER", &line));
+        if has_tmp_overlay(&bwrap) {
+            let line = format!("{bwrap} {flags} --overlay-src master --tmp-overlay / {own} {command}");
+            cases.push(case(&format!("{name}, MASTER by --tmp-overlay"), "jail --root MASTER", &line));
+        }
+    }
+    if !cases.iter().any(|case| case.name.ends_with("by --tmp-overlay")) {
+        eprintln!("launch: not measured: no bwrap that has --tmp-overlay (0.11 has): see benches/newer-bwrap");
     }
     cases.extend(BINDS.map(|count| {
         let line = format!("./jail {payload}{} {command}", bind(count));
@@ -294,7 +303,7 @@ fn cases(dir: &Path) -> Vec<Case> {
     cases
 }
 
-const BWRAP: &str = "bwrap --unshare-all --die-with-parent --hostname jail";
+const BWRAP_FLAGS: &str = "--unshare-all --die-with-parent --hostname jail";
 const BWRAP_OWN: &str = "--proc /proc --dev /dev --perms 1777 --tmpfs /tmp --tmpfs /run";
 
 /// bwrap's flags for the part of the host that jail shows unasked.
@@ -310,8 +319,30 @@ fn host_view() -> String {
     flags
 }
 
-fn has_tmp_overlay() -> bool {
-    Command::new("bwrap").arg("--help").output().is_ok_and(|said| String::from_utf8_lossy(&said.stdout).contains("--tmp-overlay"))
+/// Each bwrap there is: what it is called here, and the command line that starts it.
+fn bwraps() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    if installed("bwrap") {
+        found.push(("bwrap".to_owned(), "bwrap".to_owned()));
+    }
+    if let Ok(newer) = std::env::var("JAIL_BENCH_BWRAP") {
+        // What it costs to be started by a loader's command line is seen beside it.
+        let loader = newer.split_whitespace().next().and_then(|word| Path::new(word).file_name()?.to_str());
+        if let Some(loader) = loader.filter(|name| name.starts_with("ld-linux")) {
+            let own = ["/lib64", "/lib"].map(|dir| Path::new(dir).join(loader)).into_iter().find(|path| path.exists());
+            if let (Some(own), true) = (own, Path::new("/usr/bin/bwrap").exists()) {
+                found.push(("bwrap by its loader".to_owned(), format!("{} /usr/bin/bwrap", own.display())));
+            }
+        }
+        found.push(("newer bwrap".to_owned(), newer));
+    }
+    found
+}
+
+fn has_tmp_overlay(bwrap: &str) -> bool {
+    let mut words = bwrap.split_whitespace();
+    let said = Command::new(words.next().unwrap_or_default()).args(words).arg("--help").output();
+    said.is_ok_and(|said| String::from_utf8_lossy(&said.stdout).contains("--tmp-overlay"))
 }
 
 fn installed(program: &str) -> bool {
@@ -322,6 +353,10 @@ fn installed(program: &str) -> bool {
 fn measure(dir: &Path, rounds: &OsString) -> Result<()> {
     let rounds: usize = rounds.to_str().and_then(|rounds| rounds.parse().ok()).ok_or("the number of rounds is no number")?;
     let mut cases = cases(dir);
+    let only = std::env::var("JAIL_BENCH_ONLY").ok();
+    if let Some(part) = &only {
+        cases.retain(|case| case.name.contains(part));
+    }
     let load = load();
     // Once, not counted: it fills the caches and shows what fails.
     for case in &mut cases {
@@ -345,6 +380,9 @@ fn measure(dir: &Path, rounds: &OsString) -> Result<()> {
     header(dir, rounds, &load);
     table(&cases);
     growth(&cases);
+    if only.is_some() {
+        return Ok(());
+    }
     calls(dir, rounds.div_ceil(SELDOM_CALLS), &mut random)
 }
 
@@ -355,7 +393,7 @@ fn calls(dir: &Path, rounds: usize, random: &mut Random) -> Result<()> {
     let jail = |flags: &str| format!("./jail {flags} {inside} -- {run}");
     let mut lines = vec![("outside", "./calls deep/a/b/c/file ./payload".to_owned())];
     if installed("bwrap") {
-        lines.push(("bwrap", format!("{BWRAP} {} {BWRAP_OWN} {inside} -- {run}", host_view())));
+        lines.push(("bwrap", format!("bwrap {BWRAP_FLAGS} {} {BWRAP_OWN} {inside} -- {run}", host_view())));
     }
     lines.extend([
         ("jail --seccomp none --landlock none", jail("--seccomp none --landlock none")),
@@ -420,7 +458,15 @@ fn header(dir: &Path, rounds: usize, load: &str) {
     println!("- Linux {}, {model}, {cpus} CPUs{virtual_machine}", kernel.trim());
     println!("- load before: {load}; after: {}", self::load());
     let jail = said_by(dir.join("jail"), &["--version"]);
-    println!("- {jail}; {}; {}", said_by("bwrap", &["--version"]), said_by("unshare", &["--version"]));
+    let mut others: Vec<String> = bwraps()
+        .into_iter()
+        .map(|(name, bwrap)| {
+            let words: Vec<&str> = bwrap.split_whitespace().chain(["--version"]).collect();
+            format!("{name}: {}", said_by(words[0], &words[1..]))
+        })
+        .collect();
+    others.push(said_by("unshare", &["--version"]));
+    println!("- {jail}; {}", others.join("; "));
 }
 
 /// The load averages of 1, 5 and 15 minutes.
