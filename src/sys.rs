@@ -276,52 +276,44 @@ impl Words {
     }
 }
 
-/// A set of signals.
+/// A set of signals as the kernel has it, a bit for each. A C library's sets leave
+/// out the signals that the library keeps for itself, and musl keeps glibc's
+/// SIGRTMIN, which is then neither caught nor passed on.
 #[derive(Clone, Copy)]
-pub(crate) struct SignalSet(libc::sigset_t);
+pub(crate) struct SignalSet(u64);
 
 impl SignalSet {
     /// The set of `signals`.
     pub(crate) fn of(signals: &[c_int]) -> Self {
-        let mut set = MaybeUninit::uninit();
-        // SAFETY: sigemptyset initialises the set it is given.
-        unsafe { libc::sigemptyset(set.as_mut_ptr()) };
-        // SAFETY: just initialised.
-        let mut set = unsafe { set.assume_init() };
-        for &signal in signals {
-            // SAFETY: set is a signal set; a bad number is an error, not a hazard.
-            unsafe { libc::sigaddset(&raw mut set, signal) };
-        }
-        Self(set)
+        Self(signals.iter().fold(0, |set, &signal| set | Self::bit(signal)))
     }
 
     /// Every signal.
     pub(crate) fn all() -> Self {
-        let mut set = MaybeUninit::uninit();
-        // SAFETY: sigfillset initialises the set it is given.
-        unsafe { libc::sigfillset(set.as_mut_ptr()) };
-        // SAFETY: just initialised.
-        Self(unsafe { set.assume_init() })
+        Self(u64::MAX)
     }
 
     /// The signals that have come to this process and are blocked.
     pub(crate) fn pending() -> Result<Self> {
-        let mut set = Self::of(&[]);
-        // SAFETY: the set is initialised, and the kernel overwrites it.
-        check(c_long::from(unsafe { libc::sigpending(&raw mut set.0) }))?;
+        let mut set = Self(0);
+        // SAFETY: the kernel writes as many bytes as it is told there are.
+        check(unsafe { libc::syscall(libc::SYS_rt_sigpending, &raw mut set.0, size_of::<u64>()) })?;
         Ok(set)
     }
 
     /// Is `signal` in it?
     pub(crate) fn has(&self, signal: c_int) -> bool {
-        // SAFETY: the set is initialised; a bad number is an error, not a hazard.
-        unsafe { libc::sigismember(&raw const self.0, signal) == 1 }
+        self.0 & Self::bit(signal) != 0
     }
 
     /// Takes `signal` out.
     pub(crate) fn remove(&mut self, signal: c_int) {
-        // SAFETY: as above.
-        unsafe { libc::sigdelset(&raw mut self.0, signal) };
+        self.0 &= !Self::bit(signal);
+    }
+
+    /// Nothing for a number that no signal has.
+    fn bit(signal: c_int) -> u64 {
+        u32::try_from(signal - 1).ok().and_then(|bit| 1_u64.checked_shl(bit)).unwrap_or(0)
     }
 
     /// Blocks this set, too, and gives those blocked before.
@@ -335,10 +327,10 @@ impl SignalSet {
     }
 
     fn change(&self, how: c_int) -> Result<Self> {
-        let mut old = Self::of(&[]);
-        // SAFETY: both sets are initialised and live through the call.
-        let returned = unsafe { libc::sigprocmask(how, &raw const self.0, &raw mut old.0) };
-        check(c_long::from(returned))?;
+        let mut old = Self(0);
+        let how = c_long::from(how);
+        // SAFETY: both sets live through the call and are as long as it is told.
+        check(unsafe { libc::syscall(libc::SYS_rt_sigprocmask, how, &raw const self.0, &raw mut old.0, size_of::<u64>()) })?;
         Ok(old)
     }
 
@@ -347,14 +339,15 @@ impl SignalSet {
     pub(crate) fn wait(&self, limit: Option<u64>) -> Result<Caught> {
         let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
         let limit = limit.map(|limit| libc::timespec {
-            tv_sec: libc::time_t::try_from(limit / 1_000_000_000).unwrap_or(libc::time_t::MAX),
+            tv_sec: i64::try_from(limit / 1_000_000_000).unwrap_or(i64::MAX),
             tv_nsec: c_long::try_from(limit % 1_000_000_000).unwrap_or(0),
         });
         let limit = limit.as_ref().map_or(ptr::null(), ptr::from_ref);
-        // SAFETY: the set is initialised, info has room for one siginfo, and
-        // limit is null or points to a timespec that lives through the call.
-        let returned = unsafe { libc::sigtimedwait(&raw const self.0, info.as_mut_ptr(), limit) };
-        let signal = check(c_long::from(returned))?;
+        // SAFETY: the set is as long as the call is told, info has room for one
+        // siginfo, and limit is null or points to a timespec that lives through it.
+        let signal = check(unsafe {
+            libc::syscall(libc::SYS_rt_sigtimedwait, &raw const self.0, info.as_mut_ptr(), limit, size_of::<u64>())
+        })?;
         // SAFETY: zeroed before and written by the kernel since.
         let info = unsafe { info.assume_init() };
         // SAFETY: for every signal that a process sends the kernel fills si_pid;
@@ -390,9 +383,9 @@ pub(crate) struct SignalFd(OwnedFd);
 impl SignalFd {
     /// For the signals of `set`, which must be blocked.
     pub(crate) fn new(set: &SignalSet) -> Result<Self> {
-        // SAFETY: the set is initialised; -1 asks for a new descriptor.
-        let raw = unsafe { libc::signalfd(-1, &raw const set.0, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
-        let raw = check(c_long::from(raw))?;
+        let flags = c_long::from(libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+        // SAFETY: the set is as long as the call is told; -1 asks for a new descriptor.
+        let raw = check(unsafe { libc::syscall(libc::SYS_signalfd4, -1, &raw const set.0, size_of::<u64>(), flags) })?;
         // SAFETY: just opened and owned by nothing else.
         Ok(Self(unsafe { OwnedFd::from_raw_fd(c_int::try_from(raw).unwrap_or(-1)) }))
     }
@@ -500,7 +493,7 @@ fn continue_at(until: u64) -> Result<libc::timer_t> {
     let time = libc::itimerspec {
         it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
         it_value: libc::timespec {
-            tv_sec: libc::time_t::try_from(until / 1_000_000_000).unwrap_or(libc::time_t::MAX),
+            tv_sec: i64::try_from(until / 1_000_000_000).unwrap_or(i64::MAX),
             tv_nsec: c_long::try_from(until % 1_000_000_000).unwrap_or(0),
         },
     };
