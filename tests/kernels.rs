@@ -21,6 +21,7 @@ ls /usr/open
 as-user jail --pid host -- true; echo "--pid host: $?"
 as-user jail --trace-denied -- sh -c 'mount -t tmpfs x /tmp; true' 2>&1 | grep ^jail | sed 's/pid [0-9]*/pid PID/;s/ (EPERM).*//'
 as-user jail --check | grep -c ' yes'
+as-user jail --umask 27 --uptime 7000 -- sh -c 'echo "mask $(umask), up $(cut -c1-2 /proc/uptime)"'
 
 left='tail -f /dev/null & until pidof tail >/dev/null; do :; done; echo "in it: $(pidof tail | wc -w)"'
 as-user sh -c "$left"; echo "after a shell: $(pidof tail | wc -w)"
@@ -48,7 +49,8 @@ fn holds(version: &str) {
             "--pid host: 0",
             "jail: mount (pid PID) was refused mount",
             // Overlays in memory came with Linux 6.6.
-            if version == "6.1" { "13" } else { "14" },
+            if version == "6.1" { "14" } else { "15" },
+            "mask 0027, up 70",
             "in it: 1",
             "after a shell: 1",
             "in it: 1",
