@@ -387,7 +387,8 @@ fn of_nested_jails_one_traces() {
         sh_in(&caller.0.0, &format!("--nested --ro . {inner} {outer}"), &line)
     };
     nested("--trace-denied", "--trace-denied").refused(&[
-        "jail: --trace-denied: system calls by the default policy (seccomp); each refusal is told: Device or resource busy",
+        "jail: --trace-denied: system calls by the default policy (seccomp); each refusal is told: ",
+        "(os error 16)", // whose words are the C library's
         "refused by the kernel; it has one listener",
         "of nested jails one can have --trace-denied",
     ]);
