@@ -283,9 +283,32 @@ fn a_guest_sees_neither_another_nor_the_checker() {
 }
 
 #[test]
-fn a_hotel_that_is_killed_leaves_no_guest() {
+fn a_hotel_or_checker_that_is_killed_leaves_no_guest() {
     let mut hotel = Hotel::open();
     assert_eq!(get(hotel.ports[0], "/"), Some(hotel.page()));
     hotel.signal(Signal::KILL);
     hotel.is_gone();
+
+    let mut hotel = Hotel::open();
+    let pid = hotel.checker.id();
+    let checkers = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    assert_eq!(checkers.split_whitespace().count(), 2, "one for each guest");
+    for checker in checkers.split_whitespace() {
+        kill_process(Pid::from_raw(checker.parse().unwrap()).unwrap(), Signal::KILL).unwrap();
+    }
+    hotel.is_gone();
+}
+
+#[test]
+fn a_hotel_that_cannot_be_opened_says_why_once() {
+    let s = Scratch::new();
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let hotel = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/web-hotel/hotel");
+    fs::copy(hotel, s.0.join("hotel")).unwrap();
+    let told = outside_in(&s.0, false, &format!("./hotel copy {port}"));
+    assert_eq!((told.status, &*told.out), (1, &*format!("{port}: the port is in use\n")), "{told:?}");
+    drop(taken);
+    let told = outside_in(&s.0, false, &format!("./hotel copy {port}"));
+    assert_eq!((told.status, told.err.matches("copy: No such file or directory").count()), (1, 1), "{told:?}");
 }
