@@ -412,7 +412,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     if !lock {
         inside.append(&mut own);
     }
-    let landlock = landlock(policy, host, &builder.steps, degraded.as_ref())?;
+    let landlock = landlock(policy, host, &builder.steps, lock, degraded.as_ref())?;
     if !bare {
         inside.append(&mut builder.steps);
     }
@@ -577,8 +577,15 @@ fn filter_calls(policy: &Policy, closed: &[Change]) -> Result<Option<(Step, Opti
 /// Capabilities that open a part of the system-call policy.
 const OPENING: [u32; 3] = [caps::SYS_ADMIN, caps::SYS_BOOT, caps::NET_RAW];
 
-/// Landlock's rules for what `shows` shows; None without.
-fn landlock(policy: &Policy, host: &Host, shows: &[Step], degraded: Option<&Degraded>) -> Result<Option<Step>, Error> {
+/// Landlock's rules for what `shows` shows; None without. `lock`: the command has what
+/// it takes to mount.
+fn landlock(
+    policy: &Policy,
+    host: &Host,
+    shows: &[Step],
+    lock: bool,
+    degraded: Option<&Degraded>,
+) -> Result<Option<Step>, Error> {
     let ports = || policy.connect.iter().chain(&policy.listen);
     let asked = ports().next().map(|(_, asked)| asked.clone()).or_else(|| policy.landlock.asked.clone());
     let refuse = |problem: &str, remedy: &str| {
@@ -605,7 +612,6 @@ fn landlock(policy: &Policy, host: &Host, shows: &[Step], degraded: Option<&Degr
         return refuse("this kernel's Landlock lets no file be renamed", "Linux 5.19 does; or say --degrade landlock");
     }
     // Who may mount cannot be bound by rules for files.
-    let lock = policy.caps.iter().any(|(number, _)| *number == caps::SYS_ADMIN);
     let mounts = lock || policy.nested.is_some();
     let own_pids = policy.pid.value != Anchor::Host || degraded.is_some_and(|degraded| degraded.closed_pids);
     let mut descriptors: Vec<i32> = policy.fds.iter().map(|(fd, _)| *fd).chain(0..3).collect();
