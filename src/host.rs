@@ -101,7 +101,7 @@ pub struct Host {
 enum Files {
     /// Asked of the kernel when first needed, and remembered: each path is
     /// looked at once, so that the whole plan rests on one answer.
-    Machine(RefCell<BTreeMap<PathBuf, Fact>>),
+    Machine(RefCell<BTreeMap<OsString, Fact>>),
     /// Made up.
     #[cfg(any(test, fuzzing))]
     Given(BTreeMap<PathBuf, Fact>),
@@ -148,11 +148,11 @@ impl Host {
     pub fn look(&self, path: &Path) -> Fact {
         match &self.files {
             Files::Machine(known) => {
-                if let Some(fact) = known.borrow().get(path) {
+                if let Some(fact) = known.borrow().get(path.as_os_str()) {
                     return fact.clone();
                 }
                 let fact = look(path);
-                known.borrow_mut().insert(path.to_owned(), fact.clone());
+                known.borrow_mut().insert(path.into(), fact.clone());
                 fact
             }
             #[cfg(any(test, fuzzing))]

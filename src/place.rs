@@ -2,7 +2,7 @@
 //! first, links followed within the new root alone, nothing made in a host's tree.
 
 use std::collections::BTreeSet;
-use std::ffi::{CString, OsStr};
+use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -152,12 +152,12 @@ impl<'a> Builder<'a> {
     /// Puts everything at its place, parents first. The order in which the flags
     /// were typed plays no part.
     pub(crate) fn place(&mut self, mut pending: Vec<Wanted>) -> Result<(), Error> {
-        pending.sort_by(|a, b| a.dest.cmp(&b.dest));
+        pending.sort_by(|a, b| a.dest.as_os_str().cmp(b.dest.as_os_str()));
         let mut groups: Vec<(PathBuf, PathBuf, Vec<Step>, Option<Asked>)> = Vec::new();
-        let mut placed: BTreeSet<PathBuf> = BTreeSet::new();
+        let mut placed: BTreeSet<OsString> = BTreeSet::new();
         while !pending.is_empty() {
             let mut waiting = Vec::new();
-            let dests: BTreeSet<PathBuf> = pending.iter().map(|w| w.dest.clone()).collect();
+            let dests: BTreeSet<OsString> = pending.iter().map(|w| w.dest.clone().into()).collect();
             let count = pending.len();
             for wanted in pending {
                 // A link may lead below another destination: that one goes first.
@@ -166,13 +166,14 @@ impl<'a> Builder<'a> {
                     self.refuse_dest(&wanted, &found)?;
                     continue;
                 };
-                let covered = at.ancestors().skip(1).any(|a| dests.contains(a) && !placed.contains(a));
+                let waits_for = |above: &Path| dests.contains(above.as_os_str()) && !placed.contains(above.as_os_str());
+                let covered = at.ancestors().skip(1).any(waits_for);
                 if covered && waiting.len() + 1 < count {
                     waiting.push(wanted);
                     continue;
                 }
                 let mut steps = Vec::new();
-                placed.insert(wanted.dest.clone());
+                placed.insert(wanted.dest.clone().into());
                 // Each its own, for another destination may come to lie between.
                 for dir in self.missing_parents(&found) {
                     let mut step = Vec::new();
@@ -201,7 +202,7 @@ impl<'a> Builder<'a> {
                 ));
             }
         }
-        groups.sort_by(|a, b| a.1.cmp(&b.1));
+        groups.sort_by(|a, b| a.1.as_os_str().cmp(b.1.as_os_str()));
         for (_, _, mut steps, _) in groups {
             self.steps.append(&mut steps);
         }

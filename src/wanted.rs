@@ -165,14 +165,14 @@ pub(crate) fn wanted(policy: &Policy, host: &Host) -> Result<Vec<Wanted>, Error>
         }
         all.push(Wanted { put, dest, asked: asked.cloned() });
     }
-    all.sort_by(|a, b| a.dest.cmp(&b.dest));
+    all.sort_by(|a, b| a.dest.as_os_str().cmp(b.dest.as_os_str()));
     for pair in all.windows(2) {
         if let ([first, second], true) = (pair, pair[0].dest == pair[1].dest) {
             return Err(taken(second, &second.dest, first.asked.as_ref()));
         }
     }
-    let typed: BTreeSet<PathBuf> = all.iter().map(|w| w.dest.clone()).collect();
-    if typed.contains(Path::new("/")) {
+    let typed: BTreeSet<OsString> = all.iter().map(|w| w.dest.clone().into()).collect();
+    if typed.contains(OsStr::new("/")) {
         let asked = all.iter().find(|w| w.dest == Path::new("/")).and_then(|w| w.asked.as_ref());
         return Err(files_error(asked, "choose what is at /".into(), "the root is not a destination", "use --root DIR"));
     }
@@ -180,7 +180,7 @@ pub(crate) fn wanted(policy: &Policy, host: &Host) -> Result<Vec<Wanted>, Error>
     // A flag's destination takes the place of a default; of a setting that was
     // typed it is a duplicate, which `place` finds.
     let mut default = |put: Put, dest: &Path, asked: Option<&Asked>| {
-        if asked.is_some() || !typed.contains(dest) {
+        if asked.is_some() || !typed.contains(dest.as_os_str()) {
             all.push(Wanted { put, dest: dest.to_owned(), asked: asked.cloned() });
         }
     };
