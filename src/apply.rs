@@ -8,8 +8,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{
-    AtFlags, CWD, FileType, FsWord, MemfdFlags, Mode, OFlags, ResolveFlags, SeekFrom, chmodat, fchmod, fcntl_getfl, fstat,
-    fstatfs, memfd_create, mkdirat, openat, openat2, seek, sendfile, statat, symlinkat,
+    AtFlags, CWD, FileType, FsWord, MemfdFlags, Mode, OFlags, ResolveFlags, SeekFrom, fcntl_getfl, fstat,
+    fstatfs, memfd_create, mkdirat, mknodat, openat, openat2, seek, sendfile, statat, symlinkat,
 };
 use rustix::io::{Errno, read, write};
 use rustix::mount::{
@@ -33,7 +33,7 @@ use crate::greeting::{Greeter, Handed};
 use crate::landlock::{self, Ruleset};
 use crate::orphans::Children;
 use crate::overlay::{self, Kept};
-use crate::plan::{Mapped, Op, Over, Place, Range};
+use crate::plan::{Mapped, Op, Over, Range};
 use crate::policy::Access;
 use crate::pty;
 use crate::report::{NAMESPACES, Report};
@@ -68,6 +68,8 @@ pub(crate) struct State<'a> {
     terminal: Option<OwnedFd>,
     /// The new root's mount.
     root: Option<OwnedFd>,
+    /// The directory inside that was worked in last.
+    working: Option<(&'a [u8], OwnedFd)>,
     /// This process's directory in the host's /proc.
     proc_self: Option<OwnedFd>,
     /// Process 1 as it is numbered where it has no process table of its own.
@@ -93,6 +95,7 @@ impl<'a> State<'a> {
             devpts: None,
             terminal: None,
             root: None,
+            working: None,
             proc_self: None,
             children: None,
             host_root: None,
@@ -124,15 +127,36 @@ impl<'a> State<'a> {
         openat2(self.root()?, below_root(path), flags, Mode::empty(), RESOLVE | ResolveFlags::BENEATH)
     }
 
-    /// Attaches a mount at a path inside.
-    fn attach(&self, mount: BorrowedFd<'_>, dest: &CStr) -> Result<(), Errno> {
-        let dest = self.inside(dest)?;
-        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-        move_mount(mount, c"", &dest, c"", flags)
+    /// Opens the directory inside that `path` lies in, and gives the last name, too.
+    fn parent(&mut self, path: &'a CStr) -> Result<(BorrowedFd<'_>, &'a CStr), Errno> {
+        let bytes = path.to_bytes_with_nul();
+        let slash = bytes.iter().rposition(|b| *b == b'/').ok_or(Errno::INVAL)?;
+        let name = CStr::from_bytes_with_nul(&bytes[slash + 1..]).map_err(|_| Errno::INVAL)?;
+        if slash == 0 {
+            return Ok((self.root()?, name));
+        }
+        let dir = &bytes[..slash];
+        if self.working.as_ref().is_none_or(|(at, _)| *at != dir) {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let opened = openat2(self.root()?, &dir[1..], flags, Mode::empty(), RESOLVE | ResolveFlags::BENEATH)?;
+            self.working = Some((dir, opened));
+        }
+        Ok((self.working.as_ref().ok_or(Errno::BADF)?.1.as_fd(), name))
+    }
+
+    /// Attaches a mount at a path inside. A link that someone puts at its end is not
+    /// followed but covered.
+    fn attach(&mut self, mount: BorrowedFd<'_>, dest: &'a CStr) -> Result<(), Errno> {
+        let (parent, name) = self.parent(dest)?;
+        move_mount(mount, c"", parent, name, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+        // What was opened there lies beneath it now.
+        let covered = |at: &[u8]| at.starts_with(dest.to_bytes());
+        self.working.take_if(|(at, _)| covered(at));
+        Ok(())
     }
 
     /// Performs one operation.
-    pub(crate) fn perform(&mut self, op: &Op) -> Result<(), Errno> {
+    pub(crate) fn perform(&mut self, op: &'a Op) -> Result<(), Errno> {
         match op {
             Op::Gather { fd } => gather(*fd),
             Op::DropGroups => set_thread_groups(&[]),
@@ -218,20 +242,26 @@ impl<'a> State<'a> {
                 restrict(mount.as_fd(), Access::Writable, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)?;
                 self.lay_on_root(mount)
             }
-            Op::Dir { place, mode } => {
-                let parent = self.inside(&place.parent)?;
-                let mode = Mode::from_raw_mode(*mode);
-                mkdirat(&parent, place.name.as_c_str(), mode)?;
-                // The caller's umask is the command's, not this directory's.
-                chmodat(&parent, place.name.as_c_str(), mode, AtFlags::empty())
+            Op::Dir { dest, mode } => {
+                let (parent, name) = self.parent(dest)?;
+                mkdirat(parent, name, Mode::from_raw_mode(*mode))
             }
-            Op::MountPoint { place } => self.create(place).map(drop),
-            Op::Symlink { target, place } => {
-                let parent = self.inside(&place.parent)?;
-                symlinkat(target.as_c_str(), &parent, place.name.as_c_str())
+            Op::Memory { dest, mode } => {
+                let (parent, name) = self.parent(dest)?;
+                mkdirat(parent, name, Mode::from_raw_mode(*mode))?;
+                let mount = open_tree(parent, name, CLONE | OpenTreeFlags::AT_SYMLINK_NOFOLLOW)?;
+                self.attach(mount.as_fd(), dest)
             }
-            Op::File { fd, place } => {
-                let file = self.create(place)?;
+            Op::MountPoint { dest } => {
+                let (parent, name) = self.parent(dest)?;
+                mknodat(parent, name, FileType::RegularFile, Mode::from_raw_mode(0o644), 0)
+            }
+            Op::Symlink { target, dest } => {
+                let (parent, name) = self.parent(dest)?;
+                symlinkat(target.as_c_str(), parent, name)
+            }
+            Op::File { fd, dest } => {
+                let file = self.create(dest)?;
                 copy(sys::inherited(*fd).ok_or(Errno::BADF)?, file.as_fd())
             }
             Op::Bind { source, dest, access } => {
@@ -347,7 +377,7 @@ impl<'a> State<'a> {
             Op::Capabilities { keep } => hold(*keep),
             Op::Chdir { path } => chdir(path.as_c_str()),
             Op::Rlimit { limit } => setrlimit(limit.resource, Rlimit { current: limit.soft, maximum: limit.hard }),
-            Op::Umask { mask } => sys::umask(*mask),
+            Op::Umask { mask } => sys::umask(*mask).map(drop),
             Op::Processors { set } => run_on(set),
             Op::CloseDescriptors { keep } => self.close_all_but(3, keep),
             Op::Ruleset { abi, ruleset } => {
@@ -390,10 +420,11 @@ impl<'a> State<'a> {
         let ruleset = sys::landlock_ruleset(abi, rules.files, rules.ports, rules.scoped)?;
         for (path, rights) in &rules.below {
             let file = self.inside(path)?;
-            let kind = FileType::from_raw_mode(fstat(&file)?.st_mode);
-            // The kernel refuses a right over a file that only directories have.
-            let rights = if kind == FileType::Directory { *rights } else { rights & landlock::OF_FILES };
-            sys::landlock_allow_below(ruleset.as_fd(), file.as_fd(), rights)?;
+            match sys::landlock_allow_below(ruleset.as_fd(), file.as_fd(), *rights) {
+                // The kernel refuses a right over a file that only directories have.
+                Err(Errno::INVAL) => sys::landlock_allow_below(ruleset.as_fd(), file.as_fd(), rights & landlock::OF_FILES)?,
+                done => done?,
+            }
         }
         if let Some(queues) = if rules.queues { queues()? } else { None } {
             let rights = landlock::READ_FILE | landlock::WRITE_FILE;
@@ -437,14 +468,10 @@ impl<'a> State<'a> {
         Ok(())
     }
 
-    fn create(&self, place: &Place) -> Result<OwnedFd, Errno> {
-        let parent = self.inside(&place.parent)?;
+    fn create(&mut self, dest: &'a CStr) -> Result<OwnedFd, Errno> {
+        let (parent, name) = self.parent(dest)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::from_raw_mode(0o644);
-        let file = openat(&parent, place.name.as_c_str(), flags, mode)?;
-        // The caller's umask is the command's, not this file's.
-        fchmod(&file, mode)?;
-        Ok(file)
+        openat(parent, name, flags, Mode::from_raw_mode(0o644))
     }
 
     fn open_proc_self(&mut self) -> Result<(), Errno> {

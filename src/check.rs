@@ -15,7 +15,7 @@ use crate::filter;
 use crate::host::Host;
 use crate::landlock::HAS_FILES;
 use crate::launch::{self, Failure, Passed};
-use crate::plan::{self, Command, Ids, Limits, Op, Over, Place, Plan, Step};
+use crate::plan::{self, Command, Ids, Limits, Op, Over, Plan, Step};
 use crate::policy::{Degradable, Format, Init, Policy, Setting};
 use crate::report::Report;
 use crate::sys::{self, Arguments, Cloned};
@@ -259,8 +259,7 @@ impl MapIds<'_> {
 }
 
 fn own_proc() -> Vec<Op> {
-    let place = Place { path: c"/proc".into(), parent: c"/".into(), name: c"proc".into() };
-    vec![Op::RootMemory, Op::Dir { place, mode: 0o755 }, Op::Proc { dest: c"/proc".into() }]
+    vec![Op::RootMemory, Op::Dir { dest: c"/proc".into(), mode: 0o755 }, Op::Proc { dest: c"/proc".into() }]
 }
 
 /// A jail of some namespaces, in which `ops` are done and nothing is executed.

@@ -335,7 +335,13 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
             _ => system(),
         },
         Op::Chdir { .. } => files("the command's user must be allowed to enter it"),
-        Op::Restrict { .. } | Op::Hide { .. } | Op::Tmpfs { .. } | Op::Seal { .. } | Op::Proc { .. } | Op::Devpts { .. } => {
+        Op::Restrict { .. }
+        | Op::Hide { .. }
+        | Op::Memory { .. }
+        | Op::Tmpfs { .. }
+        | Op::Seal { .. }
+        | Op::Proc { .. }
+        | Op::Devpts { .. } => {
             match errno {
                 Errno::NOENT | Errno::NOTDIR | Errno::LOOP => files("the tree changed while jail was starting: start again"),
                 _ => system(),

@@ -84,10 +84,10 @@ impl fmt::Display for Op {
             Self::RootOverlay { source, over: Over::Kept { dir } } => {
                 write!(f, "start from {}, changes in {}", Path(source), Path(dir))
             }
-            Self::Dir { place, mode } => write!(f, "directory {} (mode {mode:o})", Path(&place.path)),
-            Self::MountPoint { place } => write!(f, "mount point {}", Path(&place.path)),
-            Self::Symlink { target, place } => write!(f, "link {} -> {}", Path(&place.path), Path(target)),
-            Self::File { fd, place } => write!(f, "file {} from descriptor {fd}", Path(&place.path)),
+            Self::Dir { dest, mode } => write!(f, "directory {} (mode {mode:o})", Path(dest)),
+            Self::MountPoint { dest } => write!(f, "mount point {}", Path(dest)),
+            Self::Symlink { target, dest } => write!(f, "link {} -> {}", Path(dest), Path(target)),
+            Self::File { fd, dest } => write!(f, "file {} from descriptor {fd}", Path(dest)),
             Self::Bind { source, dest, access: a } if source == dest => write!(f, "{} {}", access(*a), Path(dest)),
             Self::Bind { source, dest, access: a } => {
                 write!(f, "{} {}, which is {} outside", access(*a), Path(dest), Path(source))
@@ -95,9 +95,10 @@ impl fmt::Display for Op {
             Self::Devices { dest, .. } => write!(f, "the host's devices {}", Path(dest)),
             Self::Device { source, dest } if source == dest => write!(f, "device {}", Path(dest)),
             Self::Device { source, dest } => write!(f, "device {}, which is {} outside", Path(dest), Path(source)),
-            Self::Tmpfs { dest, size: None, mode } => write!(f, "memory {} (mode {mode:o})", Path(dest)),
+            Self::Memory { dest, mode } => write!(f, "memory {} (mode {mode:o})", Path(dest)),
+            Self::Tmpfs { dest, size: None, mode } => write!(f, "memory of its own {} (mode {mode:o})", Path(dest)),
             Self::Tmpfs { dest, size: Some(size), mode } => {
-                write!(f, "memory {} (mode {mode:o}, at most {size} bytes)", Path(dest))
+                write!(f, "memory of its own {} (mode {mode:o}, at most {size} bytes)", Path(dest))
             }
             Self::Proc { dest } => write!(f, "own process table {}", Path(dest)),
             Self::Devpts { dest } => write!(f, "own pseudo-terminals {}", Path(dest)),
@@ -184,6 +185,7 @@ impl Op {
             Self::Bind { .. } => "bind",
             Self::Devices { .. } => "devices",
             Self::Device { .. } => "device",
+            Self::Memory { .. } => "memory",
             Self::Tmpfs { .. } => "tmpfs",
             Self::Proc { .. } => "proc",
             Self::Devpts { .. } => "devpts",
@@ -222,16 +224,18 @@ impl Op {
             Self::Bind { source, dest, .. } | Self::Devices { source, dest } | Self::Device { source, dest } => {
                 (Some(source), Some(dest))
             }
-            Self::Tmpfs { dest, .. }
+            Self::Dir { dest, .. }
+            | Self::Memory { dest, .. }
+            | Self::MountPoint { dest }
+            | Self::Symlink { dest, .. }
+            | Self::File { dest, .. }
+            | Self::Tmpfs { dest, .. }
             | Self::Proc { dest }
             | Self::Devpts { dest }
             | Self::Seal { dest }
             | Self::Hide { dest, .. }
             | Self::Restrict { dest, .. }
             | Self::Chdir { path: dest } => (None, Some(dest)),
-            Self::Dir { place, .. } | Self::MountPoint { place } | Self::Symlink { place, .. } | Self::File { place, .. } => {
-                (None, Some(&place.path))
-            }
             Self::RootMemory => (None, Some(c"/")),
             Self::Gather { .. }
             | Self::DropGroups

@@ -15,7 +15,7 @@ use crate::orphans::Children;
 use crate::plan::Plan;
 use crate::policy::Init;
 use crate::report::Report;
-use crate::sys::{self, Cloned, Flag, SignalSet, Words};
+use crate::sys::{self, Flag, SignalSet, Stack, Words};
 
 /// The signal that brings process 1 the number of one that the launcher passes
 /// on, as the message of a real-time signal that nothing sends otherwise.
@@ -32,6 +32,10 @@ pub(crate) struct Prepared<'a> {
     pub(crate) argv: Words,
     /// The command's environment.
     pub(crate) envp: Words,
+    /// What the command's process runs on until exec.
+    pub(crate) stack: Stack,
+    /// The launcher's file mode mask; what process 1 makes has just the mode it is given.
+    pub(crate) umask: u32,
     /// The signals blocked when the launcher was started.
     pub(crate) blocked: SignalSet,
     /// Set while the command is being executed, and so from then on.
@@ -41,7 +45,12 @@ pub(crate) struct Prepared<'a> {
 }
 
 /// What process 1 does. All signals are blocked when it begins.
-pub(crate) fn process_one(prepared: &Prepared<'_>, mut state: State<'_>, go: Option<OwnedFd>, greeter: Option<Greeter>) -> ! {
+pub(crate) fn process_one<'a>(
+    prepared: &'a Prepared<'a>,
+    mut state: State<'a>,
+    go: Option<OwnedFd>,
+    greeter: Option<Greeter>,
+) -> ! {
     let plan = prepared.plan;
     let report = state.report;
     state.go = go;
@@ -59,12 +68,11 @@ pub(crate) fn process_one(prepared: &Prepared<'_>, mut state: State<'_>, go: Opt
         }
     }
     if plan.init == Init::None {
-        become_command(prepared, &mut state);
+        sys::exit_now(become_command(prepared, &mut state));
     }
     state.init = Some(rustix::process::getpid());
-    match sys::clone(0) {
-        Ok(Cloned::Child) => become_command(prepared, &mut state),
-        Ok(Cloned::Parent(command)) => reap(plan, &mut state, command),
+    match sys::clone_until_exec(&prepared.stack, &mut || become_command(prepared, &mut state)) {
+        Ok(command) => reap(plan, &mut state, command),
         Err(errno) => {
             Report::Fork(errno).send(report);
             sys::exit_now(FAILED.into());
@@ -72,25 +80,32 @@ pub(crate) fn process_one(prepared: &Prepared<'_>, mut state: State<'_>, go: Opt
     }
 }
 
-/// Does the last steps and executes the command.
-fn become_command(prepared: &Prepared<'_>, state: &mut State<'_>) -> ! {
-    if let Some(Err(errno)) = state.greeter.as_ref().map(Greeter::greet) {
-        Report::Fork(errno).send(state.report);
-        sys::exit_now(FAILED.into());
+/// Does the last steps and executes the command. Returns only if that failed, with the
+/// exit status; it is reported.
+fn become_command<'a>(prepared: &'a Prepared<'a>, state: &mut State<'a>) -> i32 {
+    let failed = |report: Report, state: &State<'_>| {
+        report.send(state.report);
+        FAILED.into()
+    };
+    let greeted = state.greeter.as_ref().map_or(Ok(()), Greeter::greet);
+    if let Err(errno) = greeted.and_then(|()| sys::umask(prepared.umask)) {
+        return failed(Report::Fork(errno), state);
     }
     for (index, step) in prepared.plan.last.iter().enumerate() {
         if let Err(errno) = state.perform(&step.op) {
-            Report::Last(index, errno).send(state.report);
-            sys::exit_now(FAILED.into());
+            return failed(Report::Last(index, errno), state);
         }
     }
     // Everything of the caller's that exec passes on is as it was.
     if prepared.sigchld_ignored {
         sys::ignore_sigchld(true);
     }
+    if let Some(signal) = SignalSet::stops_without(&prepared.blocked) {
+        // Process 1 stands still until exec, and does not see it happen.
+        Report::Stopped(signal).send(state.report);
+    }
     if let Err(errno) = prepared.blocked.set_blocked() {
-        Report::Fork(errno).send(state.report);
-        sys::exit_now(FAILED.into());
+        return failed(Report::Fork(errno), state);
     }
 
     // As execvp(3), but no shell is tried on what is no executable.
@@ -117,7 +132,7 @@ fn become_command(prepared: &Prepared<'_>, state: &mut State<'_>) -> ! {
     }
     worst.send(state.report);
     let found = matches!(worst, Report::Exec { found: true, .. });
-    sys::exit_now(if found { NOT_EXECUTABLE } else { NOT_FOUND }.into())
+    if found { NOT_EXECUTABLE } else { NOT_FOUND }.into()
 }
 
 /// Process 1 while the command runs.
@@ -216,10 +231,14 @@ fn reap_all(state: &State<'_>, command: Pid) {
             Report::Continued.send(state.report);
         } else {
             end_all(state);
-            Report::Ended(status.as_raw()).send(state.report);
             // In a pid namespace of its own the kernel now kills all that is
             // left, and the launcher waits until it has.
-            sys::exit_now(0);
+            match status.exit_status() {
+                // Says as much, and wakes the launcher once less.
+                Some(code) if code < FAILED.into() => sys::exit_now(code),
+                _ => Report::Ended(status.as_raw()).send(state.report),
+            }
+            sys::exit_now(FAILED.into());
         }
     }
 }

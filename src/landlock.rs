@@ -147,8 +147,8 @@ fn rights<'a>(op: &'a Op, sealed: &[&CStr]) -> Option<(&'a CStr, u64)> {
         Op::Bind { access: Access::ReadOnly, .. } => None,
         Op::Bind { dest, access: Access::Writable, .. } => Some((dest, READ | WRITE)),
         // A private /dev: nothing is made there, and its nodes are used.
-        Op::Tmpfs { dest, .. } if sealed.contains(&dest.as_c_str()) => Some((dest, READ | USE)),
-        Op::Tmpfs { dest, .. } => Some((dest, READ | WRITE)),
+        Op::Memory { dest, .. } | Op::Tmpfs { dest, .. } if sealed.contains(&dest.as_c_str()) => Some((dest, READ | USE)),
+        Op::Memory { dest, .. } | Op::Tmpfs { dest, .. } => Some((dest, READ | WRITE)),
         Op::Devices { dest, .. } => Some((dest, READ | WRITE | IOCTL_DEV)),
         Op::Device { dest, .. } => Some((dest, READ_FILE | USE)),
         Op::Devpts { dest } => Some((dest, READ | USE)),

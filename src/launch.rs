@@ -22,7 +22,7 @@ use crate::record::Record;
 use crate::report::Report;
 use crate::subids::Unmapped;
 use crate::supervise::{Stage, Supervisor, Told};
-use crate::sys::{self, Arguments, Cloned, Flag, SignalFd, SignalSet, Words};
+use crate::sys::{self, Arguments, Cloned, Flag, SignalFd, SignalSet, Stack, Words};
 
 /// Where a launch failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +107,7 @@ pub fn run(plan: &Plan, arguments: &Arguments, record: Option<&Record>, passed: 
     let blocked = every.set_blocked().map_err(Failure::Prepare)?;
     let signals = SignalFd::new(&every).map_err(Failure::Prepare)?;
     let executing = Flag::new().map_err(Failure::Prepare)?;
+    let umask = sys::umask(0).map_err(Failure::Prepare)?;
     let prepared = Prepared {
         plan,
         argv: words(plan.command.argv.iter().cloned()),
@@ -116,12 +117,18 @@ pub fn run(plan: &Plan, arguments: &Arguments, record: Option<&Record>, passed: 
             both.push(value);
             both
         })),
+        stack: Stack::new(),
+        umask,
         blocked,
         executing: &executing,
         sigchld_ignored,
     };
     let go = if plan.waits() { Some(pipe_with(PipeFlags::CLOEXEC).map_err(Failure::Prepare)?) } else { None };
-    match sys::clone(plan.namespaces).map_err(Failure::Namespaces)? {
+    let cloned = sys::clone(plan.namespaces);
+    if !matches!(cloned, Ok(Cloned::Child)) {
+        let _ = sys::umask(umask);
+    }
+    match cloned.map_err(Failure::Namespaces)? {
         Cloned::Child => {
             // Process 1 notices the launcher's death by this end being gone.
             drop((reports, listener, signals));

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::error::{Asked, Error};
 use crate::host::{Fact, Host};
-use crate::plan::{CHANGES, Op, Over, Place, Step};
+use crate::plan::{CHANGES, Op, Over, Step};
 use crate::policy::{Access, Ban, Changes, Policy};
 use crate::text::shown;
 use crate::view::{Backing, Found, View};
@@ -61,6 +61,8 @@ pub(crate) struct Builder<'a> {
     tree: Option<PathBuf>,
     /// Where its changes are kept, on the host.
     kept: Option<PathBuf>,
+    /// Mounts of the memory that `/` is of; none where that is a tree.
+    parts: Vec<PathBuf>,
     /// Memory that is read-only to the command once everything is in it.
     sealed: Vec<CString>,
     /// Destinations that flags asked for.
@@ -75,7 +77,8 @@ impl<'a> Builder<'a> {
             let steps = vec![Step { op: Op::RootMemory, asked: None }];
             let view = View::new(host, Backing::Memory, None);
             let sealed = vec![c"/".to_owned()];
-            return Ok(Self { host, view, steps, sealed, ..Self::of_tree(host) });
+            let parts = vec![PathBuf::from("/")];
+            return Ok(Self { host, view, steps, parts, sealed, ..Self::of_tree(host) });
         };
         let asked = root.asked.as_ref();
         let path = source(host, &root.value, false, asked)?.unwrap_or_default();
@@ -122,6 +125,7 @@ impl<'a> Builder<'a> {
             outside: Vec::new(),
             tree: None,
             kept: None,
+            parts: Vec::new(),
             sealed: Vec::new(),
             typed: Vec::new(),
             hidden: Vec::new(),
@@ -250,6 +254,12 @@ impl<'a> Builder<'a> {
             }
         }
         let need = wanted.put.needs(self.host);
+        // Some 10 µs less than memory of its own.
+        let part = match (&wanted.put, &found) {
+            (Put::Memory { mode }, Found::Makeable(at)) if self.is_of_the_root(at) => Some(*mode),
+            (Put::Dev, Found::Makeable(at)) if self.is_of_the_root(at) => Some(0o755),
+            _ => None,
+        };
         let at = match (&found, &need) {
             (Found::There(at, _), None) => {
                 return match asked {
@@ -279,9 +289,10 @@ impl<'a> Builder<'a> {
             }
             (Found::Makeable(at), _) => {
                 match need {
+                    Some(_) if part.is_some() => {}
                     Some(Fact::Dir) => self.dir(at, 0o755, asked, steps)?,
                     Some(_) => {
-                        steps.push(step(Op::MountPoint { place: place(at)? }, asked));
+                        steps.push(step(Op::MountPoint { dest: c_string(at.as_os_str())? }, asked));
                         self.view.make(at.clone(), Fact::File);
                     }
                     None => {}
@@ -300,12 +311,12 @@ impl<'a> Builder<'a> {
                 None
             }
             Put::Symlink { target } => {
-                steps.push(step(Op::Symlink { target: c_string(target)?, place: place(&at)? }, asked));
+                steps.push(step(Op::Symlink { target: c_string(target)?, dest: c_string(at.as_os_str())? }, asked));
                 self.view.make(at.clone(), Fact::Link(target.into()));
                 None
             }
             Put::File { fd } => {
-                steps.push(step(Op::File { fd: *fd, place: place(&at)? }, asked));
+                steps.push(step(Op::File { fd: *fd, dest: c_string(at.as_os_str())? }, asked));
                 self.view.make(at.clone(), Fact::File);
                 None
             }
@@ -316,6 +327,10 @@ impl<'a> Builder<'a> {
             Put::Device { source } => {
                 steps.push(step(Op::Device { source: c_string(source.as_os_str())?, dest }, asked));
                 Some(Backing::Host(source.clone()))
+            }
+            Put::Memory { mode } => {
+                self.memory(&at, *mode, part.is_some(), asked, steps)?;
+                Some(Backing::Memory)
             }
             Put::Tmpfs { size, mode } => {
                 steps.push(step(Op::Tmpfs { dest, size: *size, mode: *mode }, asked));
@@ -331,7 +346,7 @@ impl<'a> Builder<'a> {
                 Some(Backing::Host("/dev".into()))
             }
             Put::Dev => {
-                steps.push(step(Op::Tmpfs { dest: dest.clone(), size: None, mode: 0o755 }, asked));
+                self.memory(&at, 0o755, part.is_some(), asked, steps)?;
                 self.sealed.push(dest);
                 Some(Backing::Memory)
             }
@@ -367,8 +382,24 @@ impl<'a> Builder<'a> {
     }
 
     fn dir(&mut self, at: &Path, mode: u32, asked: Option<&Asked>, steps: &mut Vec<Step>) -> Result<(), Error> {
-        steps.push(step(Op::Dir { place: place(at)?, mode }, asked));
+        steps.push(step(Op::Dir { dest: c_string(at.as_os_str())?, mode }, asked));
         self.view.make(at.to_owned(), Fact::Dir);
+        Ok(())
+    }
+
+    /// Is what is made at `at` made in the memory that `/` is of?
+    fn is_of_the_root(&self, at: &Path) -> bool {
+        self.parts.iter().any(|part| part == self.view.mount_over(at))
+    }
+
+    /// Memory at `at`: `part` of that of the root, or its own.
+    fn memory(&mut self, at: &Path, mode: u32, part: bool, asked: Option<&Asked>, steps: &mut Vec<Step>) -> Result<(), Error> {
+        if part {
+            self.parts.push(at.to_owned());
+            steps.push(step(Op::Memory { dest: c_string(at.as_os_str())?, mode }, asked));
+        } else {
+            steps.push(step(Op::Tmpfs { dest: c_string(at.as_os_str())?, size: None, mode }, asked));
+        }
         Ok(())
     }
 
@@ -377,24 +408,25 @@ impl<'a> Builder<'a> {
         for name in DEVICES {
             let at = dev.join(name);
             let source = Path::new("/dev").join(name);
-            steps.push(step(Op::MountPoint { place: place(&at)? }, asked));
+            steps.push(step(Op::MountPoint { dest: c_string(at.as_os_str())? }, asked));
             steps.push(step(Op::Device { source: c_string(source.as_os_str())?, dest: c_string(at.as_os_str())? }, asked));
             self.view.mount(at, Backing::Host(source));
         }
         for (target, name) in DEVICE_LINKS {
             let at = dev.join(name);
-            steps.push(step(Op::Symlink { target: c_string(OsStr::new(target))?, place: place(&at)? }, asked));
+            steps.push(step(Op::Symlink { target: c_string(OsStr::new(target))?, dest: c_string(at.as_os_str())? }, asked));
             self.view.make(at, Fact::Link(target.into()));
         }
-        for (name, op) in [
-            ("pts", Op::Devpts { dest: c_string(dev.join("pts").as_os_str())? }),
-            ("shm", Op::Tmpfs { dest: c_string(dev.join("shm").as_os_str())?, size: None, mode: 0o1777 }),
-        ] {
-            let at = dev.join(name);
-            self.dir(&at, 0o755, asked, steps)?;
-            steps.push(step(op, asked));
-            self.view.mount(at, Backing::Memory);
+        let (pts, shm) = (dev.join("pts"), dev.join("shm"));
+        self.dir(&pts, 0o755, asked, steps)?;
+        steps.push(step(Op::Devpts { dest: c_string(pts.as_os_str())? }, asked));
+        self.view.mount(pts, Backing::Memory);
+        let part = self.is_of_the_root(&shm);
+        if !part {
+            self.dir(&shm, 0o755, asked, steps)?;
         }
+        self.memory(&shm, 0o1777, part, asked, steps)?;
+        self.view.mount(shm, Backing::Memory);
         Ok(())
     }
 
@@ -637,12 +669,4 @@ fn overlaps(a: &Path, b: &Path) -> bool {
 
 fn step(op: Op, asked: Option<&Asked>) -> Step {
     Step { op, asked: asked.cloned() }
-}
-
-fn place(at: &Path) -> Result<Place, Error> {
-    Ok(Place {
-        path: c_string(at.as_os_str())?,
-        parent: c_string(at.parent().unwrap_or(Path::new("/")).as_os_str())?,
-        name: c_string(at.file_name().unwrap_or_default())?,
-    })
 }

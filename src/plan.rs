@@ -23,17 +23,6 @@ use crate::subordinate::{FILES, MAPPERS, Mapper, Subordinate};
 use crate::text::shown;
 use crate::wanted::{c_string, files_error, wanted};
 
-/// An absolute path inside, split for calls that make a name in a directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The whole.
-    pub path: CString,
-    /// All but the last name.
-    pub parent: CString,
-    /// The last name.
-    pub name: CString,
-}
-
 /// A user id and a group id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ids {
@@ -131,20 +120,23 @@ pub enum Op {
     /// Start from a tree of the host's with changes laid over it.
     RootOverlay { source: CString, over: Over },
     /// Make a directory in memory.
-    Dir { place: Place, mode: u32 },
+    Dir { dest: CString, mode: u32 },
     /// Make an empty file in memory to mount on.
-    MountPoint { place: Place },
+    MountPoint { dest: CString },
     /// Make a symbolic link in memory.
-    Symlink { target: CString, place: Place },
+    Symlink { target: CString, dest: CString },
     /// Make a file in memory with what a descriptor gives.
-    File { fd: i32, place: Place },
+    File { fd: i32, dest: CString },
     /// Show a host file or directory.
     Bind { source: CString, dest: CString, access: Access },
     /// Show the host's device nodes, and all beside them.
     Devices { source: CString, dest: CString },
     /// Show a host device node.
     Device { source: CString, dest: CString },
-    /// An empty directory in memory.
+    /// Make a directory in memory that is there already, and a mount of it that stays
+    /// writable.
+    Memory { dest: CString, mode: u32 },
+    /// An empty directory in memory of its own.
     Tmpfs { dest: CString, size: Option<u64>, mode: u32 },
     /// A process table of the jail's own.
     Proc { dest: CString },

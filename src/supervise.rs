@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, getpid, pidfd_open, pidfd_send_signal, waitpid};
 
 use crate::cgroup::Cgroup;
+use crate::error::FAILED;
 use crate::greeting::{Heard, Listener};
 use crate::init::CARRIER;
 use crate::keeper::{End, Keeper};
@@ -549,7 +550,9 @@ impl<'a> Supervisor<'a> {
         if let (Some(failure), false) = (self.told.failure, timed_out) {
             return Err(Failure::Inside(failure));
         }
-        let of_command = if self.plan.init == Init::None { Some(status) } else { self.told.ended };
+        // A reaper ends as the command has, if that cannot be its own failure.
+        let same = self.plan.init == Init::None || status.code().is_some_and(|code| code < FAILED.into());
+        let of_command = self.told.ended.or(same.then_some(status));
         // By another signal someone has asked it to end, and it has.
         let killed = of_command.unwrap_or(status).signal() == Some(libc::SIGKILL);
         if killed && !timed_out && !self.executing.is_set() {

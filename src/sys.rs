@@ -115,6 +115,43 @@ pub(crate) fn clone(namespaces: c_int) -> Result<Cloned> {
     }
 }
 
+/// What a process runs on that has no memory of its own.
+pub(crate) struct Stack(ptr::NonNull<u8>);
+
+impl Stack {
+    /// Bytes; the steps of the command's process need less than a tenth.
+    const SIZE: usize = 128 * 1024;
+
+    /// One, for as long as this process lives.
+    pub(crate) fn new() -> Self {
+        let bytes: &'static mut [MaybeUninit<u8>] = Box::leak(Box::new_uninit_slice(Self::SIZE));
+        Self(ptr::NonNull::from(bytes).cast())
+    }
+}
+
+/// Makes a process that does `act` in this one's memory, while this one stands still
+/// until the other has executed a program or ended: by the status that `act` gives.
+///
+/// As vfork(2), for which no page table is copied, and no page when one of the two
+/// writes to it. Descriptors, signals and credentials are the new process's own.
+pub(crate) fn clone_until_exec(stack: &Stack, act: &mut dyn FnMut() -> c_int) -> Result<Pid> {
+    extern "C" fn enter(act: *mut libc::c_void) -> c_int {
+        // SAFETY: it points to what `clone_until_exec` was given, and stands still with.
+        let act = unsafe { &mut *act.cast::<&mut dyn FnMut() -> c_int>() };
+        act()
+    }
+    let mut act = act;
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    let top = stack.0.as_ptr().wrapping_add(Stack::SIZE);
+    let top = top.wrapping_sub(top as usize % 16).cast();
+    // SAFETY: the stack is used by nothing else, for the process that had it last has
+    // executed or ended before this is called again; and with CLONE_VFORK this process
+    // touches nothing, and keeps `act` and all that it borrows, until the new one is gone.
+    let pid = unsafe { libc::clone(enter, top, flags, (&raw mut act).cast()) };
+    let pid = i32::try_from(check(c_long::from(pid))?).unwrap_or(0);
+    Pid::from_raw(pid).ok_or(Errno::SRCH)
+}
+
 /// unshare(2) for namespaces.
 pub(crate) fn unshare(namespaces: c_int) -> Result<()> {
     // SAFETY: only CLONE_NEW* bits are passed, never CLONE_FILES, which is what
@@ -123,11 +160,12 @@ pub(crate) fn unshare(namespaces: c_int) -> Result<()> {
     Ok(())
 }
 
-/// umask(2), which a filter alone refuses; rustix's would end the process then.
-pub(crate) fn umask(mask: u32) -> Result<()> {
+/// umask(2), which a filter alone refuses; rustix's would end the process then. Gives
+/// the mask before.
+pub(crate) fn umask(mask: u32) -> Result<u32> {
     // SAFETY: it takes no pointer and has no effect on memory.
-    check(unsafe { libc::syscall(libc::SYS_umask, c_long::from(mask)) })?;
-    Ok(())
+    let old = check(unsafe { libc::syscall(libc::SYS_umask, c_long::from(mask)) })?;
+    Ok(u32::try_from(old).unwrap_or(mask))
 }
 
 /// `struct mount_attr` of mount_setattr(2), version 0 (Linux 5.12).
@@ -316,6 +354,20 @@ impl SignalSet {
     /// Nothing for a number that no signal has.
     fn bit(signal: c_int) -> u64 {
         u32::try_from(signal - 1).ok().and_then(|bit| 1_u64.checked_shl(bit)).unwrap_or(0)
+    }
+
+    /// A stop signal of a terminal's that has come, and that stops this process as soon
+    /// as no more than `blocked` are.
+    pub(crate) fn stops_without(blocked: &Self) -> Option<c_int> {
+        let come = Self::pending().ok()?;
+        [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU].into_iter().find(|signal| {
+            let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+            // SAFETY: null asks for no change, and action has room for one.
+            unsafe { libc::sigaction(*signal, ptr::null(), action.as_mut_ptr()) };
+            // SAFETY: all zeros is one, should the call fail, and has the default action.
+            let action = unsafe { action.assume_init() };
+            come.has(*signal) && !blocked.has(*signal) && action.sa_sigaction == libc::SIG_DFL
+        })
     }
 
     /// Blocks this set, too, and gives those blocked before.
@@ -804,7 +856,7 @@ struct Region {
 
 /// Bytes; some 40,000 are needed for the default policy. What does not fit is
 /// the C library's to give. The kernel has no page for what is not touched.
-const REGION: usize = 256 * 1024;
+const REGION: usize = 512 * 1024;
 
 #[cfg_attr(not(any(test, fuzzing)), global_allocator)]
 static MEMORY: Region = Region { bytes: UnsafeCell::new([0; REGION]), used: AtomicUsize::new(0) };

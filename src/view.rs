@@ -71,6 +71,11 @@ impl<'a> View<'a> {
         self.made.insert(path.into(), fact);
     }
 
+    /// The innermost mount that `path` lies in.
+    pub fn mount_over<'p>(&self, path: &'p Path) -> &'p Path {
+        path.ancestors().find(|above| self.is_mount(above)).unwrap_or(Path::new("/"))
+    }
+
     /// What the innermost mount over `path` shows, and what lies at `path` there.
     pub fn backing(&self, path: &Path) -> Backing {
         for ancestor in path.ancestors() {

@@ -24,6 +24,8 @@ pub(crate) enum Put {
     /// A host device node.
     Device { source: PathBuf },
     /// Memory of the jail's own.
+    Memory { mode: u32 },
+    /// Memory that is nothing else's.
     Tmpfs { size: Option<u64>, mode: u32 },
     /// A process table of the jail's own.
     Proc,
@@ -48,7 +50,7 @@ impl Put {
                 Fact::Missing | Fact::Denied(_) | Fact::File | Fact::Device | Fact::Link(_) => Fact::File,
             }),
             Self::Device { .. } => Some(Fact::File),
-            Self::Tmpfs { .. } | Self::Proc | Self::Dev | Self::HostDev => Some(Fact::Dir),
+            Self::Memory { .. } | Self::Tmpfs { .. } | Self::Proc | Self::Dev | Self::HostDev => Some(Fact::Dir),
             Self::Dir | Self::Symlink { .. } | Self::File { .. } => None,
         }
     }
@@ -221,7 +223,7 @@ pub(crate) fn wanted(policy: &Policy, host: &Host) -> Result<Vec<Wanted>, Error>
         Anchor::Host => Some(shared("/proc", Access::ReadOnly)),
         Anchor::None => None,
     };
-    let memory = |mode| Put::Tmpfs { size: None, mode };
+    let memory = |mode| Put::Memory { mode };
     for (path, put, asked) in [
         ("/proc", proc, &policy.proc.asked),
         ("/dev", anchor(policy.dev.value, || Put::Dev, || Put::HostDev), &policy.dev.asked),
