@@ -32,6 +32,24 @@ static void child(void) {
     if (pid < 0 || waitpid(pid, &ended, 0) != pid || ended) exit(1);
 }
 
+/* There and back between two processes. */
+static int there[2], back[2];
+static void ping(void) {
+    char byte = 0;
+    if (write(there[1], &byte, 1) != 1 || read(back[0], &byte, 1) != 1) exit(1);
+}
+static void pong(void) {
+    char byte;
+    if (pipe(there) || pipe(back)) exit(1);
+    pid_t pid = fork();
+    if (pid < 0) exit(1);
+    if (pid) return;
+    close(there[1]);
+    close(back[0]);
+    while (read(there[0], &byte, 1) == 1 && write(back[1], &byte, 1) == 1) {}
+    _exit(0);
+}
+
 static double now(void) {
     struct timespec at;
     clock_gettime(CLOCK_MONOTONIC, &at);
@@ -57,5 +75,7 @@ int main(int count, char **words) {
     times(opens, 2000);
     times(status, 2000);
     times(child, 10);
+    pong();
+    times(ping, 500);
     return 0;
 }

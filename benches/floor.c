@@ -1,5 +1,6 @@
-/* What the kernel must do for the default jail, and nothing else: `floor PAYLOAD`
-   shows PAYLOAD as /payload, as jail does with --ro-bind, and executes that.
+/* What the kernel must do for the default jail, and nothing else: `floor PAYLOAD
+   [SOURCE NAME]... -- [ARG]...` shows PAYLOAD as /payload and each SOURCE as /NAME, as
+   jail does with --ro-bind, and executes the payload.
 
    It is no jail to use. It reads no flag, looks at nothing first, knows this one view,
    passes no signal on and says nothing of what fails but by its status: it is there to
@@ -7,10 +8,10 @@
    filter, process 1 and what it gives up are those of the default policy; the order is
    the cheapest that is known. It has no C library, whose start-up takes time.
 
-   filter.h, which the benchmark writes, has the default filter's instructions. */
+   filter.h, which the benchmark writes, has the default filter's instructions. With
+   -DHOST_NETWORK it is the floor of --net host: no network namespace, no loopback. */
 
 #define _GNU_SOURCE
-#include <asm/unistd.h>
 #include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/fcntl.h>
@@ -24,34 +25,11 @@
 #include <linux/stat.h>
 #include <stddef.h>
 
+#include "bare.h"
+
 static const struct sock_filter filter[] = {
 #include "filter.h"
 };
-
-#if defined(__x86_64__)
-static inline long call(long number, long a, long b, long c, long d, long e) {
-    register long r10 __asm__("r10") = d, r8 __asm__("r8") = e;
-    long result;
-    __asm__ volatile("syscall" : "=a"(result) : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
-                     : "rcx", "r11", "memory");
-    return result;
-}
-#elif defined(__aarch64__)
-static inline long call(long number, long a, long b, long c, long d, long e) {
-    register long x8 __asm__("x8") = number, x0 __asm__("x0") = a, x1 __asm__("x1") = b, x2 __asm__("x2") = c,
-                  x3 __asm__("x3") = d, x4 __asm__("x4") = e;
-    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4) : "memory");
-    return x0;
-}
-#else
-#error "the system calls of this machine are not written here"
-#endif
-
-#define CALL5(n, a, b, c, d, e) call(__NR_##n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e))
-#define CALL4(n, a, b, c, d) CALL5(n, a, b, c, d, 0)
-#define CALL3(n, a, b, c) CALL5(n, a, b, c, 0, 0)
-#define CALL2(n, a, b) CALL5(n, a, b, 0, 0, 0)
-#define CALL1(n, a) CALL5(n, a, 0, 0, 0, 0)
 
 /* Where it failed, as the status. */
 #define MUST(what) must(what, __LINE__)
@@ -158,11 +136,39 @@ static int rules(void) {
     int queues = new_mount("mqueue", 0, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
     allow(ruleset, queues, LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE);
     CALL1(close, queues);
-    for (int fd = 0; fd < 3; fd++) allow(ruleset, fd, READ & ~LANDLOCK_ACCESS_FS_READ_DIR & ~LANDLOCK_ACCESS_FS_EXECUTE);
+    /* The standard streams, where they are files: of a pipe there is no rule to make. */
+    for (int fd = 0; fd < 3; fd++) {
+        struct landlock_path_beneath_attr rule = {LANDLOCK_ACCESS_FS_READ_FILE, fd};
+        CALL4(landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
+    }
     return ruleset;
 }
 
-static void view(const char *payload) {
+/* A file or a directory, read-only, at a name not deeper than two. */
+static void bind(const char *source, const char *name) {
+    struct statx about;
+    MUST(CALL5(statx, AT_FDCWD, source, 0, STATX_TYPE, &about));
+    int is_directory = (about.stx_mode & S_IFMT) == S_IFDIR;
+    for (;;) {
+        long made = is_directory ? CALL3(mkdirat, root, name, 0755) : CALL4(mknodat, root, name, S_IFREG | 0644, 0);
+        if (made == 0) break;
+        char above[64];
+        unsigned n = 0;
+        while (name[n] && name[n] != '/' && n < sizeof above - 1) { above[n] = name[n]; n++; }
+        above[n] = 0;
+        MUST(CALL3(mkdirat, root, above, 0755));
+    }
+    show(source, name, MOUNT_ATTR_NODEV);
+}
+
+/* The payload, and what is shown beside it: up to "--". Gives the place of that. */
+static char **binds(char **words) {
+    bind(words[0], "payload");
+    for (words++; words[0] && !(words[0][0] == '-' && words[0][1] == '-'); words += 2) bind(words[0], words[1]);
+    return words;
+}
+
+static char **view(char **words) {
     unsigned quiet = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
     root = new_mount("tmpfs", "0755", quiet);
     MUST(CALL5(move_mount, root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH));
@@ -172,8 +178,7 @@ static void view(const char *payload) {
         struct statx about;
         if (CALL5(statx, AT_FDCWD, system[i], AT_SYMLINK_NOFOLLOW, STATX_TYPE, &about) == 0) system_directory(system[i]);
     }
-    MUST(CALL4(mknodat, root, "payload", S_IFREG | 0644, 0));
-    show(payload, "payload", MOUNT_ATTR_NODEV);
+    words = binds(words);
 
     directory("dev");
     int dev = new_mount("tmpfs", "0755", quiet);
@@ -208,6 +213,7 @@ static void view(const char *payload) {
     struct mount_attr sealed = {.attr_set = MOUNT_ATTR_RDONLY};
     MUST(CALL5(mount_setattr, dev, "", AT_EMPTY_PATH, &sealed, sizeof sealed));
     MUST(CALL5(mount_setattr, root, "", AT_EMPTY_PATH, &sealed, sizeof sealed));
+    return words;
 }
 
 static void hold_nothing(void) {
@@ -216,8 +222,7 @@ static void hold_nothing(void) {
     MUST(CALL2(capset, &header, none));
 }
 
-__attribute__((noreturn)) static void command(int ruleset, char **environment) {
-    static char *words[] = {"/payload", NULL};
+__attribute__((noreturn)) static void command(int ruleset, char **words, char **environment) {
     unsigned long long none = 0;
     struct sock_fprog program = {sizeof filter / sizeof *filter, (struct sock_filter *)filter};
     hold_nothing();
@@ -225,26 +230,30 @@ __attribute__((noreturn)) static void command(int ruleset, char **environment) {
     CALL3(close_range, 3, ~0U, 0);
     MUST(CALL3(prctl, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
     CALL4(rt_sigprocmask, 2, &none, 0, 8);
-    MUST(CALL3(execve, words[0], words, environment));
+    MUST(CALL3(execve, "/payload", words, environment));
     __builtin_unreachable();
 }
 
-__attribute__((noreturn)) static void process_one(unsigned user, unsigned group, const char *payload, char **environment) {
+__attribute__((noreturn)) static void process_one(unsigned user, unsigned group, char **words, char **environment) {
     MUST(CALL2(prctl, PR_SET_PDEATHSIG, 9));
     put("/proc/self/setgroups", "deny");
     map("/proc/self/uid_map", user);
     map("/proc/self/gid_map", group);
     MUST(CALL2(keyctl, 1, 0));
     MUST(CALL2(sethostname, "jail", 4));
+#ifndef HOST_NETWORK
     int socket = MUST(CALL3(socket, 2, 2, 0));
     struct { char name[16]; short flags; char rest[22]; } lo = {"lo", 0x41, ""};
     MUST(CALL3(ioctl, socket, 0x8914, &lo));
     CALL1(close, socket);
+#endif
     CALL1(umask, 0);
     int limit = MUST(CALL4(openat, AT_FDCWD, "/proc/sys/user/max_user_namespaces", O_WRONLY, 0));
     MUST(CALL3(write, limit, "0", 1));
     CALL1(close, limit);
-    view(payload);
+    words = view(words);
+    /* In the place of "--" is what the command is called. */
+    if (words[0]) words[0] = "/payload";
     int ruleset = rules();
     MUST(CALL1(fchdir, root));
     MUST(CALL2(pivot_root, ".", "."));
@@ -258,7 +267,7 @@ __attribute__((noreturn)) static void process_one(unsigned user, unsigned group,
     /* The child runs on this stack while this process waits for its exec; nothing
        that it writes there is read afterwards. */
     long child = MUST(CALL5(clone, CLONE_VM | CLONE_VFORK | 17, 0, 0, 0, 0));
-    if (child == 0) command(ruleset, environment);
+    if (child == 0) command(ruleset, words, environment);
     hold_nothing();
     CALL3(close_range, 0, ~0U, 0);
     for (;;) {
@@ -272,17 +281,14 @@ __attribute__((noreturn, used)) static void start(long *stack) {
     unsigned user = CALL1(getuid, 0), group = CALL1(getgid, 0);
     unsigned long long all = ~0ULL;
     CALL4(rt_sigprocmask, 2, &all, 0, 8);
-    long namespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
+    long namespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
+#ifndef HOST_NETWORK
+    namespaces |= CLONE_NEWNET;
+#endif
     long child = MUST(CALL5(clone, namespaces | 17, 0, 0, 0, 0));
-    if (child == 0) process_one(user, group, words[1], environment);
+    if (child == 0) process_one(user, group, words + 1, environment);
     int status = 0;
     MUST(CALL4(wait4, child, &status, 0, 0));
     CALL1(exit_group, status & 0x7f ? 125 : status >> 8 & 0xff);
     __builtin_unreachable();
 }
-
-#if defined(__x86_64__)
-__asm__(".globl _start\n_start: mov %rsp, %rdi\n and $-16, %rsp\n call start\n");
-#else
-__asm__(".globl _start\n_start: mov x0, sp\n bl start\n");
-#endif
