@@ -9,7 +9,8 @@
    the cheapest that is known. It has no C library, whose start-up takes time.
 
    filter.h, which the benchmark writes, has the default filter's instructions. With
-   -DHOST_NETWORK it is the floor of --net host: no network namespace, no loopback. */
+   -DHOST_NETWORK it is the floor of --net host: no network namespace, no loopback. With
+   -DTREE it is that of --root: the first word is a tree that has /payload, and no other. */
 
 #define _GNU_SOURCE
 #include <linux/audit.h>
@@ -66,6 +67,8 @@ static void map(const char *path, unsigned id) {
 
 static int root;
 
+#define QUIET (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
+
 static int new_mount(const char *type, const char *mode, unsigned attributes) {
     int config = MUST(CALL2(fsopen, type, FSOPEN_CLOEXEC));
     if (mode) MUST(CALL5(fsconfig, config, FSCONFIG_SET_STRING, "mode", mode, 0));
@@ -94,18 +97,6 @@ static void device(const char *source) {
 
 static void directory(const char *path) { MUST(CALL3(mkdirat, root, path, 0755)); }
 
-/* What the host shows unasked: a directory, or a link to one. */
-static void system_directory(const char *path) {
-    char target[256];
-    long n = CALL4(readlinkat, AT_FDCWD, path, target, sizeof target - 1);
-    if (n > 0) {
-        target[n] = 0;
-        MUST(CALL3(symlinkat, target, root, path + 1));
-    } else if (CALL3(mkdirat, root, path + 1, 0755) == 0) {
-        show(path, path + 1, MOUNT_ATTR_NODEV);
-    }
-}
-
 #define READ (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
 #define ALL_FILES 0xffffULL
 #define WRITE (LANDLOCK_ACCESS_FS_WRITE_FILE | (1 << 14))
@@ -129,7 +120,9 @@ static int rules(void) {
     allow_below(ruleset, "dev", READ | WRITE | 1 << 15);
     allow_below(ruleset, "dev/pts", READ | WRITE | 1 << 15);
     allow_below(ruleset, "dev/shm", MAKE);
+#ifndef TREE
     allow_below(ruleset, "home/tester", MAKE);
+#endif
     allow_below(ruleset, "proc", READ | WRITE);
     allow_below(ruleset, "run", MAKE);
     allow_below(ruleset, "tmp", MAKE);
@@ -142,6 +135,28 @@ static int rules(void) {
         CALL4(landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
     }
     return ruleset;
+}
+
+#ifdef TREE
+/* The tree is the root, with the places for what is mounted in it. */
+static char **files(char **words) {
+    struct mount_attr attr = {.attr_set = QUIET | MOUNT_ATTR_RDONLY, .propagation = 1 << 18};
+    root = MUST(CALL3(open_tree, AT_FDCWD, words[0], OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
+    MUST(CALL5(mount_setattr, root, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr));
+    MUST(CALL5(move_mount, root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH));
+    return words + 1;
+}
+#else
+/* What the host shows unasked: a directory, or a link to one. */
+static void system_directory(const char *path) {
+    char target[256];
+    long n = CALL4(readlinkat, AT_FDCWD, path, target, sizeof target - 1);
+    if (n > 0) {
+        target[n] = 0;
+        MUST(CALL3(symlinkat, target, root, path + 1));
+    } else if (CALL3(mkdirat, root, path + 1, 0755) == 0) {
+        show(path, path + 1, MOUNT_ATTR_NODEV);
+    }
 }
 
 /* A file or a directory, read-only, at a name not deeper than two. */
@@ -168,9 +183,9 @@ static char **binds(char **words) {
     return words;
 }
 
-static char **view(char **words) {
-    unsigned quiet = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
-    root = new_mount("tmpfs", "0755", quiet);
+/* An empty root, the host's system directories and the binds. */
+static char **files(char **words) {
+    root = new_mount("tmpfs", "0755", QUIET);
     MUST(CALL5(move_mount, root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH));
     static const char *const system[] = {"/usr", "/etc", "/opt", "/nix/store", "/gnu/store", "/bin",
                                          "/sbin", "/lib", "/lib32", "/lib64", "/libx32"};
@@ -178,10 +193,15 @@ static char **view(char **words) {
         struct statx about;
         if (CALL5(statx, AT_FDCWD, system[i], AT_SYMLINK_NOFOLLOW, STATX_TYPE, &about) == 0) system_directory(system[i]);
     }
-    words = binds(words);
+    static const char *const places[] = {"dev", "home", "home/tester", "proc", "run", "tmp"};
+    for (unsigned i = 0; i < sizeof places / sizeof *places; i++) directory(places[i]);
+    return binds(words);
+}
+#endif
 
-    directory("dev");
-    int dev = new_mount("tmpfs", "0755", quiet);
+static char **view(char **words) {
+    words = files(words);
+    int dev = new_mount("tmpfs", "0755", QUIET);
     MUST(CALL5(move_mount, dev, "", root, "dev", MOVE_MOUNT_F_EMPTY_PATH));
     static const char *const devices[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"};
     for (unsigned i = 0; i < sizeof devices / sizeof *devices; i++) device(devices[i]);
@@ -199,20 +219,19 @@ static char **view(char **words) {
     attach(MUST(CALL3(fsmount, config, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)), "dev/pts");
     CALL1(close, config);
 
-    directory("home");
-    directory("home/tester");
-    directory("proc");
-    directory("run");
-    directory("tmp");
-    attach(new_mount("tmpfs", "1777", quiet), "dev/shm");
-    attach(new_mount("tmpfs", "0700", quiet), "home/tester");
-    attach(new_mount("tmpfs", "0755", quiet), "run");
-    attach(new_mount("tmpfs", "1777", quiet), "tmp");
-    attach(new_mount("proc", 0, quiet | MOUNT_ATTR_NOEXEC), "proc");
+    attach(new_mount("tmpfs", "1777", QUIET), "dev/shm");
+#ifndef TREE
+    attach(new_mount("tmpfs", "0700", QUIET), "home/tester");
+#endif
+    attach(new_mount("tmpfs", "0755", QUIET), "run");
+    attach(new_mount("tmpfs", "1777", QUIET), "tmp");
+    attach(new_mount("proc", 0, QUIET | MOUNT_ATTR_NOEXEC), "proc");
     show("/dev/null", "proc/keys", MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
     struct mount_attr sealed = {.attr_set = MOUNT_ATTR_RDONLY};
     MUST(CALL5(mount_setattr, dev, "", AT_EMPTY_PATH, &sealed, sizeof sealed));
+#ifndef TREE
     MUST(CALL5(mount_setattr, root, "", AT_EMPTY_PATH, &sealed, sizeof sealed));
+#endif
     return words;
 }
 

@@ -16,7 +16,7 @@ pub fn counts(bench: &mut Bench) -> Result<()> {
     let dir = bench.dir.clone();
     let strace = launchers::installed("strace");
     if !strace {
-        eprintln!("launch: not measured: system calls of the launch: there is no strace");
+        bench.note("system calls of the launch: there is no strace");
     }
     let mut lines = vec![("fork and exec, nothing else".to_owned(), "./payload".to_owned())];
     lines.extend(launchers::each(&dir, &NOTHING));

@@ -35,7 +35,7 @@ pub fn rates(bench: &mut Bench) -> Result<()> {
             rows.push(Row::new(rate_name(&launcher, many), &beside.each_ref().map(String::as_str), run));
         }
     }
-    let rounds = bench.rounds.div_ceil(20);
+    let rounds = bench.rounds.div_ceil(25);
     bench.measure(Table { title: RATES, measures: &[("rate", 0)], ratios: FLOOR_AND_BWRAP, rounds, rows })?;
     Ok(())
 }

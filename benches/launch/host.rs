@@ -7,13 +7,14 @@
 use crate::command::Launch;
 use crate::launchers::{self, NOTHING, Wish};
 use crate::launches::{FLOOR_AND_BWRAP, counted, growth};
+use crate::processes::{name, running};
 use crate::rows::{Row, Table};
 use crate::{Bench, HOST, Result};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use std::cell::RefCell;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::rc::Rc;
@@ -133,47 +134,20 @@ pub fn kept(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// What the launcher keeps while its command, that of stay.c, runs: the kilobytes of its
-/// processes, shared ones by their share, and how many they are.
-fn keeps(mut launch: Launch) -> Result<Vec<f64>> {
-    let mut process = launch.command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-    let stdin = process.stdin.take();
-    let mut said = [0];
-    process.stdout.take().ok_or("no pipe")?.read_exact(&mut said).map_err(|error| launch.failed(error))?;
-    // What the launcher does once the command has begun is soon done.
-    thread::sleep(Duration::from_millis(10));
-    let own: Vec<u32> = family(process.id())?.into_iter().filter(|&pid| name(pid) != "payload").collect();
-    let mut kilobytes = 0.0;
-    for pid in &own {
-        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"));
-        let rollup = rollup.map_err(|error| format!("the memory of process {pid}, {}: {error}", name(*pid)))?;
-        let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:")?.split_whitespace().next());
-        kilobytes += pss.ok_or("no PSS")?.parse::<f64>()?;
-    }
-    drop(stdin);
-    let status = process.wait()?;
-    if status.success() { Ok(vec![kilobytes, own.len() as f64]) } else { Err(launch.failed(status)) }
-}
-
-/// A process and all that descends from it.
-fn family(head: u32) -> Result<Vec<u32>> {
-    let mut parents = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        // One may have ended since the directory was read.
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse::<u32>().ok());
-        parents.extend(parent.map(|parent| (pid, parent)));
-    }
-    let mut family = vec![head];
-    let mut at = 0;
-    while let Some(&of) = family.get(at) {
-        family.extend(parents.iter().filter(|(_, parent)| *parent == of).map(|(pid, _)| pid));
-        at += 1;
-    }
-    Ok(family)
-}
-
-fn name(pid: u32) -> String {
-    fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()
+/// The kilobytes of a launcher's processes while its command runs, shared ones by their
+/// share, and how many they are.
+fn keeps(launch: Launch) -> Result<Vec<f64>> {
+    running(launch, |family| {
+        // What the launcher does once the command has begun is soon done.
+        thread::sleep(Duration::from_millis(10));
+        let own: Vec<u32> = family.iter().copied().filter(|&pid| name(pid) != "payload").collect();
+        let mut kilobytes = 0.0;
+        for pid in &own {
+            let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"));
+            let rollup = rollup.map_err(|error| format!("the memory of process {pid}, {}: {error}", name(*pid)))?;
+            let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:")?.split_whitespace().next());
+            kilobytes += pss.ok_or("no PSS")?.parse::<f64>()?;
+        }
+        Ok(vec![kilobytes, own.len() as f64])
+    })
 }

@@ -31,7 +31,7 @@ pub fn calls(bench: &mut Bench) -> Result<()> {
     lines.splice(last..last, by_layer);
     let rows = lines.into_iter().map(|(name, line)| Row::new(name, &[], numbers(&dir, &line))).collect();
     let measures = &[("getppid", 0), ("open and close", 0), ("stat", 0), ("fork, exec, wait", 0), ("there and back by pipes", 0)];
-    bench.measure(Table { title: CALLS, measures, ratios: &[], rounds: bench.rounds.div_ceil(5), rows })?;
+    bench.measure(Table { title: CALLS, measures, ratios: &[], rounds: bench.rounds.div_ceil(8), rows })?;
     Ok(())
 }
 
@@ -50,7 +50,7 @@ fn numbers(dir: &Path, line: &str) -> impl FnMut() -> Result<Vec<f64>> + use<> {
 
 pub fn make(bench: &mut Bench) -> Result<()> {
     if !launchers::installed("make") {
-        eprintln!("launch: not measured: make -j2: there is no make");
+        bench.note("make -j2: there is no make");
         return Ok(());
     }
     let dir = bench.dir.clone();

@@ -1,7 +1,8 @@
 //! The same launch, said to each launcher.
 
 use crate::command::Launch;
-use crate::{HOME, PATH};
+use crate::processes::{name, running};
+use crate::{HOME, PATH, Result};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -101,14 +102,14 @@ pub fn others(dir: &Path) -> Vec<(&'static str, String)> {
     .collect()
 }
 
-/// Is there a floor, and does this kernel let it run?
+/// Is there a floor?
 pub fn has_floor(dir: &Path) -> bool {
     dir.join("floor").exists()
 }
 
-/// What a kernel too old for it refuses is not measured: it is removed. Where it runs, what
-/// it shows must be what jail shows, or it is the floor of something else.
-pub fn check_floor(dir: &Path) -> crate::Result<()> {
+/// Where this kernel is too old for the floor there is none. Where it runs, it must show
+/// what jail shows, or it is the floor of something else.
+pub fn check_floor(dir: &Path) -> Result<()> {
     if !has_floor(dir) {
         return Ok(());
     }
@@ -117,31 +118,27 @@ pub fn check_floor(dir: &Path) -> crate::Result<()> {
         fs::rename(dir.join("floor"), dir.join("no-floor"))?;
         return Ok(());
     }
-    let cat = Wish { program: "/bin/cat", words: "/proc/self/mountinfo", binds: &[] };
-    let [of_floor, of_jail] = [floor("floor", &cat), jail("", &cat)].map(|line| mounts(dir, &line));
-    let (of_floor, of_jail) = (of_floor?, of_jail?);
-    if of_floor == of_jail {
-        return Ok(());
+    let stay = Wish { program: "stay", ..NOTHING };
+    let in_tree = ("./floor-tree check --".to_owned(), "./jail --root check -- /payload".to_owned());
+    for (floor, jail) in [(floor("floor", &stay), jail("", &stay)), in_tree] {
+        let (of_floor, of_jail) = (mounts(dir, &floor)?, mounts(dir, &jail)?);
+        if of_floor != of_jail {
+            return Err(format!("the floor's view is not jail's, which is {of_jail:?}, but {of_floor:?}").into());
+        }
     }
-    let lacks = |these: &[String], those: &[String]| -> Vec<String> {
-        these.iter().filter(|mount| !those.contains(mount)).cloned().collect()
-    };
-    let (only_floor, only_jail) = (lacks(&of_floor, &of_jail), lacks(&of_jail, &of_floor));
-    Err(format!("the floor's view is not jail's: only the floor has {only_floor:?}, only jail {only_jail:?}").into())
+    Ok(())
 }
 
 /// The mounts that a command line's program sees, each with its attributes.
-fn mounts(dir: &Path, line: &str) -> crate::Result<Vec<String>> {
-    let mut launch = Launch::new(dir, line);
-    let output = launch.command.stdout(std::process::Stdio::piped()).output()?;
-    if !output.status.success() {
-        return Err(launch.failed(output.status));
-    }
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let mut mounts: Vec<String> =
-        text.lines().map(|line| line.split(' ').skip(4).take(2).collect::<Vec<_>>().join(" ")).collect();
-    mounts.sort();
-    Ok(mounts)
+fn mounts(dir: &Path, line: &str) -> Result<Vec<String>> {
+    running(Launch::new(dir, line), |family| {
+        let payload = family.iter().find(|&&pid| name(pid) == "payload").ok_or("it is not to be seen")?;
+        let text = fs::read_to_string(format!("/proc/{payload}/mountinfo"))?;
+        let mut mounts: Vec<String> =
+            text.lines().map(|line| line.split(' ').skip(4).take(2).collect::<Vec<_>>().join(" ")).collect();
+        mounts.sort();
+        Ok(mounts)
+    })
 }
 
 const BY_LOADER: &str = "bwrap by its loader";

@@ -18,6 +18,8 @@ pub const FLOOR_AND_BWRAP: &[&str] = &["floor", "bwrap"];
 /// A thousand binds, or a copied tree, are measured once in so many rounds: they take bwrap seconds.
 const SELDOM: usize = 10;
 const SELDOM_BWRAP: usize = 50;
+/// So are ten thousand variables, of which it is to be seen whether they take so long.
+const SELDOM_WORDS: usize = 5;
 
 fn row(dir: &Path, name: &str, beside: &[&str], line: &str) -> Row {
     timed(name, beside, Launch::new(dir, line))
@@ -39,20 +41,22 @@ pub fn plain(bench: &mut Bench) -> Result<()> {
         rows.push(timed(name, &beside, launch).unless(cannot));
     }
     let (floor, shared) = ("floor, host's network", "bwrap --share-net");
+    let tree = ["floor, TREE as /", "bwrap, TREE as /"];
     if launchers::has_floor(&dir) {
         rows.push(row(&dir, "floor", &beside, &launchers::floor("floor", &NOTHING)));
         rows.push(row(&dir, floor, &[floor, shared], &launchers::floor("floor-host", &NOTHING)));
+        rows.push(row(&dir, tree[0], &tree, "./floor-tree tree --"));
     }
     for (name, bwrap) in launchers::bwraps() {
         let net = format!("{name} --share-net");
         rows.push(row(&dir, &name, &beside, &launchers::bwrap(&bwrap, "", &NOTHING)));
         rows.push(row(&dir, &net, &[floor, shared], &launchers::bwrap(&bwrap, "--share-net", &NOTHING)));
         let line = launchers::bwrap_tree(&bwrap, "--ro-bind tree /");
-        rows.push(row(&dir, &format!("{name}, TREE as /"), &["", "bwrap, TREE as /"], &line));
+        rows.push(row(&dir, &format!("{name}, TREE as /"), &tree, &line));
     }
     rows.push(row(&dir, "jail", &beside, &launchers::jail("", &NOTHING)));
     rows.push(row(&dir, "jail --net host", &[floor, shared], &launchers::jail("--net host", &NOTHING)));
-    rows.push(row(&dir, "jail --root TREE", &["", "bwrap, TREE as /"], "./jail --root tree -- /payload"));
+    rows.push(row(&dir, "jail --root TREE", &tree, "./jail --root tree -- /payload"));
     bench.measure(Table { title: LAUNCH, measures: TIME, ratios: FLOOR_AND_BWRAP, rounds: bench.rounds, rows })?;
     Ok(())
 }
@@ -74,7 +78,7 @@ pub fn tree(bench: &mut Bench) -> Result<()> {
     if can_clone(&dir) {
         rows.push(row(&dir, "cp -a --reflink=always MASTER, the same", &[only_read], "./cloned").every(SELDOM));
     } else {
-        eprintln!("launch: not measured: this file system has no cp --reflink");
+        bench.note("this file system has no cp --reflink");
     }
     for (name, bwrap) in &bwraps {
         let line = launchers::bwrap_tree(bwrap, "--ro-bind master /");
@@ -85,7 +89,7 @@ pub fn tree(bench: &mut Bench) -> Result<()> {
         }
     }
     if overlay.is_empty() {
-        eprintln!("launch: not measured: no bwrap that has --tmp-overlay (0.11 has): see benches/newer-bwrap");
+        bench.note("no bwrap that has --tmp-overlay (0.11 has): see benches/newer-bwrap");
     }
     let ratios = &["read-only", "bwrap's"];
     bench.measure(Table { title: TREE, measures: TIME, ratios, rounds: bench.rounds, rows })?;
@@ -128,19 +132,19 @@ pub fn binds(bench: &mut Bench) -> Result<()> {
 pub fn words(bench: &mut Bench) -> Result<()> {
     let dir = bench.dir.clone();
     let mut rows = Vec::new();
-    let mut beside_each = |suffix: &str, launcher: String, mut launch: Launch| -> Result<()> {
+    let mut beside_each = |suffix: &str, launcher: String, mut launch: Launch, every| -> Result<()> {
         // That bwrap takes so many words and no more is what its row says.
         let cannot = if launcher.ends_with("bwrap") { launch.refusal()? } else { None };
         let beside = ["floor", "bwrap"].map(|other| format!("{other}, {suffix}"));
         let name = format!("{launcher}, {suffix}");
-        rows.push(timed(&name, &beside.each_ref().map(String::as_str), launch).unless(cannot));
+        rows.push(timed(&name, &beside.each_ref().map(String::as_str), launch).unless(cannot).every(every));
         Ok(())
     };
     // Both are 1 MiB, with the bytes that end the words.
     for (count, length) in [(1024, 1023), (16384, 63)] {
         let words = vec!["x".repeat(length); count];
         for (launcher, line) in launchers::each(&dir, &NOTHING) {
-            beside_each(&format!("1 MiB in {count} arguments"), launcher, Launch::new(&dir, &line).words(&words))?;
+            beside_each(&format!("1 MiB in {count} arguments"), launcher, Launch::new(&dir, &line).words(&words), 1)?;
         }
     }
     let counts = variables(bench.quick);
@@ -150,7 +154,7 @@ pub fn words(bench: &mut Bench) -> Result<()> {
             let (file, flag) = if launcher == "jail" { ("env", "--args -") } else { ("setenv", "--args 0") };
             let launch =
                 Launch::new(&dir, &line.replace(" -- ", &format!(" {flag} -- "))).stdin(&format!("copies/{file}-{count}"));
-            beside_each(&format!("{count} variables"), launcher, launch)?;
+            beside_each(&format!("{count} variables"), launcher, launch, if count == 10000 { SELDOM_WORDS } else { 1 })?;
         }
     }
     let table = Table { title: WORDS, measures: TIME, ratios: FLOOR_AND_BWRAP, rounds: bench.rounds.div_ceil(2), rows };

@@ -23,6 +23,7 @@ mod host;
 mod inside;
 mod launchers;
 mod launches;
+mod processes;
 mod rows;
 mod scratch;
 mod targets;
@@ -124,6 +125,13 @@ impl Bench {
         }
         self.tables.push(table);
         self.tables.last().ok_or_else(|| "no table".into())
+    }
+
+    /// What this machine lacks, when all is measured.
+    fn note(&self, what: &str) {
+        if self.only.is_none() {
+            eprintln!("launch: not measured: {what}");
+        }
     }
 
     fn found(&self, title: &str) -> Option<&Table> {

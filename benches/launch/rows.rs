@@ -20,6 +20,11 @@ impl Samples {
         low + (high - low) * at.fract()
     }
 
+    /// Of fewer than four nothing can be told.
+    pub fn are_few(&self) -> bool {
+        self.0.len() < 4
+    }
+
     pub fn median(&self) -> f64 {
         self.quantile(0.5)
     }
@@ -30,7 +35,7 @@ impl Samples {
 
     /// How far off the median may be, in 95 of 100 cases.
     pub fn error(&self) -> f64 {
-        if self.0.len() < 4 {
+        if self.are_few() {
             return f64::INFINITY;
         }
         1.8 * (self.quantile(0.75) - self.quantile(0.25)) / (self.0.len() as f64).sqrt()

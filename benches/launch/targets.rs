@@ -16,11 +16,25 @@ enum Limit {
 }
 use Limit::{AtLeast, AtMost};
 
+struct Reached {
+    median: f64,
+    min: f64,
+    few: bool,
+}
+
 pub fn print(bench: &Bench) {
     print_head(&["target".into(), "wanted".into(), "by medians".into(), "by minima".into(), "".into()]);
     let ratio = |what: &str, limit: Limit, this: Place, other: Place| {
         let pair = Option::zip(samples(bench, this), samples(bench, other));
-        line(what, limit, pair.map(|(this, other)| (this.median() / other.median(), this.min() / other.min())));
+        line(
+            what,
+            limit,
+            pair.map(|(this, other)| Reached {
+                median: this.median() / other.median(),
+                min: this.min() / other.min(),
+                few: this.are_few() || other.are_few(),
+            }),
+        );
     };
     let launch =
         |what: &str, limit: Limit, this: &str, other: &str| ratio(what, limit, first(LAUNCH, this), first(LAUNCH, other));
@@ -47,7 +61,11 @@ pub fn print(bench: &Bench) {
     let (jail, bwrap) = ("jail, 2500 variables", "bwrap, 2500 variables");
     ratio("2,500 variables, x bwrap", AtMost(0.6), first(WORDS, jail), first(WORDS, bwrap));
     let memory = samples(bench, (KEEPS, "jail", 0));
-    line("PSS of jail's own processes, kB", AtMost(200.0), memory.map(|memory| (memory.median(), memory.min())));
+    line(
+        "PSS of jail's own processes, kB",
+        AtMost(200.0),
+        memory.map(|memory| Reached { median: memory.median(), min: memory.min(), few: memory.are_few() }),
+    );
     ratio("100 left-over processes, x the floor", AtMost(1.2), (LEFT, "jail", 1), (LEFT, "floor", 1));
     ratio("getppid, x outside", AtMost(1.10), (CALLS, "jail", GETPPID), (CALLS, "outside", GETPPID));
     ratio("open and close, seven directories deep, x the floor", AtMost(1.05), (CALLS, "jail", OPEN), (CALLS, "floor", OPEN));
@@ -63,12 +81,12 @@ fn samples<'a>(bench: &'a Bench, (title, row, column): Place) -> Option<&'a Samp
 }
 
 /// The medians decide.
-fn line(what: &str, limit: Limit, numbers: Option<(f64, f64)>) {
+fn line(what: &str, limit: Limit, reached: Option<Reached>) {
     let wanted = match limit {
         AtMost(limit) => format!("at most {limit}"),
         AtLeast(limit) => format!("at least {limit}"),
     };
-    let Some((median, min)) = numbers else {
+    let Some(Reached { median, min, few }) = reached else {
         println!("| {what} | {wanted} | not measured | | |");
         return;
     };
@@ -76,5 +94,10 @@ fn line(what: &str, limit: Limit, numbers: Option<(f64, f64)>) {
         AtMost(limit) => median <= limit,
         AtLeast(limit) => median >= limit,
     };
-    println!("| {what} | {wanted} | {median:.3} | {min:.3} | {} |", if met { "met" } else { "**not met**" });
+    let verdict = match (few, met) {
+        (true, _) => "too few runs to tell",
+        (false, true) => "met",
+        (false, false) => "**not met**",
+    };
+    println!("| {what} | {wanted} | {median:.3} | {min:.3} | {verdict} |");
 }
