@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 pub const COUNTS: &str = "one launch";
 
-/// Page faults are those of all processes that were waited for, less those of the
-/// payload started bare. Calls are those of all processes, with the payload's two.
+/// Page faults are those of the launcher and of what it waited for, less those of the
+/// payload started bare. Calls are those of all processes.
 pub fn counts(bench: &mut Bench) -> Result<()> {
     let dir = bench.dir.clone();
     let strace = launchers::installed("strace");
@@ -25,7 +25,9 @@ pub fn counts(bench: &mut Bench) -> Result<()> {
         .map(|(name, line)| {
             let dir = dir.clone();
             Row::new(name, &[], move || {
-                let program = line.split(' ').next().unwrap_or_default();
+                // A loader may be what starts a bwrap.
+                let start = line.split_once(" --unshare-all").and_then(|(start, _)| start.split(' ').next_back());
+                let program = start.or(line.split(' ').next()).unwrap_or_default();
                 let faults = faults(&dir, &line)? - faults(&dir, "./payload")?;
                 let size = fs::metadata(found(&dir, program)).map_or(f64::NAN, |about| about.len() as f64 / 1000.0);
                 let mut counts = vec![faults, size];

@@ -66,13 +66,15 @@ fn rate(dir: &Path, line: &str, many: usize, launches: usize) -> Result<f64> {
 /// How long after its command the launcher returns, and how long after it all are dead.
 pub fn left_over(bench: &mut Bench) -> Result<()> {
     let dir = bench.dir.clone();
-    let words = COUNT.to_string();
+    // Another benchmark may run beside this one.
+    let name = format!("left-{}", std::process::id());
+    let words = format!("{COUNT} {name}");
     let rows = launchers::each(&dir, &Wish { program: "leave", words: &words, binds: &[] })
         .into_iter()
         .map(|(launcher, line)| {
-            let dir = dir.clone();
+            let (dir, name) = (dir.clone(), name.clone());
             let must_wait = !launcher.ends_with("bwrap");
-            Row::new(launcher, &[], move || teardown(Launch::new(&dir, &line), must_wait))
+            Row::new(launcher, &[], move || teardown(Launch::new(&dir, &line), &name, must_wait))
         })
         .collect();
     let measures = &[("to the launcher's end", 0), ("to the end of all", 0)];
@@ -80,7 +82,7 @@ pub fn left_over(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-fn teardown(mut launch: Launch, must_wait: bool) -> Result<Vec<f64>> {
+fn teardown(mut launch: Launch, name: &str, must_wait: bool) -> Result<Vec<f64>> {
     let mut process = launch.command.stdout(Stdio::piped()).spawn()?;
     let status = process.wait()?;
     let returned = now()?;
@@ -102,7 +104,7 @@ fn teardown(mut launch: Launch, must_wait: bool) -> Result<Vec<f64>> {
     }
     // The same, seen in the process table, where one that is dead and not waited for is, too.
     let deadline = Instant::now() + PATIENCE;
-    while let left @ 1.. = left_overs()? {
+    while let left @ 1.. = called(name)? {
         if must_wait || Instant::now() > deadline {
             return Err(launch.failed(format!("{left} left-over processes are there after the return")));
         }
@@ -120,11 +122,12 @@ fn now() -> Result<f64> {
     Ok(now.tv_sec() as f64 * 1e6 + now.tv_nsec() as f64 / 1e3)
 }
 
-fn left_overs() -> Result<usize> {
+/// How many processes have this name.
+fn called(name: &str) -> Result<usize> {
     let mut found = 0;
     for entry in fs::read_dir("/proc")? {
-        let name = fs::read_to_string(entry?.path().join("comm")).unwrap_or_default();
-        found += usize::from(name.trim_end() == "left-over");
+        let comm = fs::read_to_string(entry?.path().join("comm")).unwrap_or_default();
+        found += usize::from(comm.trim_end() == name);
     }
     Ok(found)
 }

@@ -25,7 +25,7 @@ fn row(dir: &Path, name: &str, beside: &[&str], line: &str) -> Row {
     timed(name, beside, Launch::new(dir, line))
 }
 
-pub fn timed(name: &str, beside: &[&str], mut launch: Launch) -> Row {
+fn timed(name: &str, beside: &[&str], mut launch: Launch) -> Row {
     Row::new(name, beside, move || Ok(vec![launch.run()?]))
 }
 
