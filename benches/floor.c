@@ -10,7 +10,8 @@
 
    filter.h, which the benchmark writes, has the default filter's instructions. With
    -DHOST_NETWORK it is the floor of --net host: no network namespace, no loopback. With
-   -DTREE it is that of --root: the first word is a tree that has /payload, and no other. */
+   -DTREE it is that of --root: the only word before "--" is a tree that has /payload.
+   -DEPHEMERAL, too, makes it that of --ephemeral: the tree's path begins with a slash. */
 
 #define _GNU_SOURCE
 #include <linux/audit.h>
@@ -116,7 +117,11 @@ static void allow_below(int ruleset, const char *path, unsigned long long rights
 static int rules(void) {
     struct { unsigned long long files, ports, scoped; } handled = {ALL_FILES, 0, 3};
     int ruleset = MUST(CALL3(landlock_create_ruleset, &handled, sizeof handled, 0));
+#ifdef EPHEMERAL
+    allow_below(ruleset, ".", MAKE);
+#else
     allow_below(ruleset, ".", READ);
+#endif
     allow_below(ruleset, "dev", READ | WRITE | 1 << 15);
     allow_below(ruleset, "dev/pts", READ | WRITE | 1 << 15);
     allow_below(ruleset, "dev/shm", MAKE);
@@ -137,7 +142,27 @@ static int rules(void) {
     return ruleset;
 }
 
-#ifdef TREE
+#ifdef EPHEMERAL
+/* An overlay is the root: the tree below, and a file system in memory for changes. */
+static char **files(char **words) {
+    int layers = new_mount("tmpfs", "0700", QUIET);
+    MUST(CALL5(move_mount, layers, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH));
+    MUST(CALL3(mkdirat, layers, "changes", 0700));
+    MUST(CALL3(mkdirat, layers, "work", 0700));
+    MUST(CALL1(fchdir, layers));
+    CALL1(close, layers);
+    int config = MUST(CALL2(fsopen, "overlay", FSOPEN_CLOEXEC));
+    MUST(CALL5(fsconfig, config, FSCONFIG_SET_STRING, "lowerdir", words[0], 0));
+    MUST(CALL5(fsconfig, config, FSCONFIG_SET_STRING, "upperdir", "changes", 0));
+    MUST(CALL5(fsconfig, config, FSCONFIG_SET_STRING, "workdir", "work", 0));
+    MUST(CALL5(fsconfig, config, FSCONFIG_SET_FLAG, "userxattr", 0, 0));
+    MUST(CALL5(fsconfig, config, FSCONFIG_CMD_CREATE, 0, 0, 0));
+    root = MUST(CALL3(fsmount, config, FSMOUNT_CLOEXEC, QUIET));
+    CALL1(close, config);
+    MUST(CALL5(move_mount, root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH));
+    return words + 1;
+}
+#elif defined(TREE)
 /* The tree is the root, with the places for what is mounted in it. */
 static char **files(char **words) {
     struct mount_attr attr = {.attr_set = QUIET | MOUNT_ATTR_RDONLY, .propagation = 1 << 18};
@@ -277,6 +302,10 @@ __attribute__((noreturn)) static void process_one(unsigned user, unsigned group,
     MUST(CALL1(fchdir, root));
     MUST(CALL2(pivot_root, ".", "."));
     MUST(CALL2(umount2, ".", 2));
+#ifdef EPHEMERAL
+    /* That was the memory for changes, which lay on the old root: the overlay has its own. */
+    MUST(CALL2(umount2, ".", 2));
+#endif
     CALL1(chdir, "/");
     CALL1(umask, 022);
     CALL2(prctl, PR_SET_NAME, "reaper");

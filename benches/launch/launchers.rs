@@ -50,6 +50,14 @@ pub fn floor(floor: &str, wish: &Wish) -> String {
     format!("./{floor} {}{binds} -- {}", wish.program, wish.words)
 }
 
+pub fn floor_tree(tree: &str) -> String {
+    format!("./floor-tree {tree} --")
+}
+
+pub fn floor_ephemeral(dir: &Path, tree: &str) -> String {
+    format!("./floor-ephemeral {} --", dir.join(tree).display())
+}
+
 fn ro_binds(wish: &Wish) -> String {
     wish.binds.iter().map(|(from, to)| format!(" --ro-bind {from} /{to}")).collect()
 }
@@ -119,8 +127,12 @@ pub fn check_floor(dir: &Path) -> Result<()> {
         return Ok(());
     }
     let stay = Wish { program: "stay", ..NOTHING };
-    let in_tree = ("./floor-tree check --".to_owned(), "./jail --root check -- /payload".to_owned());
-    for (floor, jail) in [(floor("floor", &stay), jail("", &stay)), in_tree] {
+    let pairs = [
+        (floor("floor", &stay), jail("", &stay)),
+        (floor_tree("check"), "./jail --root check -- /payload".to_owned()),
+        (floor_ephemeral(dir, "check"), "./jail --root check --ephemeral -- /payload".to_owned()),
+    ];
+    for (floor, jail) in pairs {
         let (of_floor, of_jail) = (mounts(dir, &floor)?, mounts(dir, &jail)?);
         if of_floor != of_jail {
             return Err(format!("the floor's view is not jail's, which is {of_jail:?}, but {of_floor:?}").into());

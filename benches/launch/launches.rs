@@ -45,7 +45,7 @@ pub fn plain(bench: &mut Bench) -> Result<()> {
     if launchers::has_floor(&dir) {
         rows.push(row(&dir, "floor", &beside, &launchers::floor("floor", &NOTHING)));
         rows.push(row(&dir, floor, &[floor, shared], &launchers::floor("floor-host", &NOTHING)));
-        rows.push(row(&dir, tree[0], &tree, "./floor-tree tree --"));
+        rows.push(row(&dir, tree[0], &tree, &launchers::floor_tree("tree")));
     }
     for (name, bwrap) in launchers::bwraps() {
         let net = format!("{name} --share-net");
@@ -69,9 +69,11 @@ pub fn tree(bench: &mut Bench) -> Result<()> {
     // The newest that has overlays.
     let overlay = bwraps.iter().rev().find(|(_, bwrap)| launchers::has_tmp_overlay(bwrap));
     let overlay = overlay.map_or(String::new(), |(name, _)| format!("{name}, MASTER by --tmp-overlay"));
+    let (floor, floor_ephemeral) = ("floor, MASTER as /", "floor, MASTER with changes that vanish");
+    let (reads, vanish) = ([only_read, floor, "bwrap, MASTER as /"], [only_read, floor_ephemeral, &overlay]);
     let mut rows = vec![
-        row(&dir, only_read, &["", "bwrap, MASTER as /"], "./jail --root master -- /payload"),
-        row(&dir, "jail --root MASTER --ephemeral", &[only_read, &overlay], "./jail --root master --ephemeral -- /payload"),
+        row(&dir, only_read, &reads, "./jail --root master -- /payload"),
+        row(&dir, "jail --root MASTER --ephemeral", &vanish, "./jail --root master --ephemeral -- /payload"),
         row(&dir, "jail --root MASTER --overlay DIR", &[only_read], "./jail --root master --overlay copies/kept -- /payload"),
         row(&dir, "cp -a MASTER, jail --writable in it, rm -r", &[only_read], "./copied").every(SELDOM),
     ];
@@ -80,18 +82,22 @@ pub fn tree(bench: &mut Bench) -> Result<()> {
     } else {
         bench.note("this file system has no cp --reflink");
     }
+    if launchers::has_floor(&dir) {
+        rows.push(row(&dir, floor, &reads, &launchers::floor_tree("master")));
+        rows.push(row(&dir, floor_ephemeral, &vanish, &launchers::floor_ephemeral(&dir, "master")));
+    }
     for (name, bwrap) in &bwraps {
         let line = launchers::bwrap_tree(bwrap, "--ro-bind master /");
-        rows.push(row(&dir, &format!("{name}, MASTER as /"), &[only_read, "bwrap, MASTER as /"], &line));
+        rows.push(row(&dir, &format!("{name}, MASTER as /"), &reads, &line));
         if launchers::has_tmp_overlay(bwrap) {
             let line = launchers::bwrap_tree(bwrap, "--overlay-src master --tmp-overlay /");
-            rows.push(row(&dir, &format!("{name}, MASTER by --tmp-overlay"), &[only_read, &overlay], &line));
+            rows.push(row(&dir, &format!("{name}, MASTER by --tmp-overlay"), &vanish, &line));
         }
     }
     if overlay.is_empty() {
         bench.note("no bwrap that has --tmp-overlay (0.11 has): see benches/newer-bwrap");
     }
-    let ratios = &["read-only", "bwrap's"];
+    let ratios = &["read-only", "floor", "bwrap"];
     bench.measure(Table { title: TREE, measures: TIME, ratios, rounds: bench.rounds, rows })?;
     Ok(())
 }

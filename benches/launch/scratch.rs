@@ -54,7 +54,7 @@ pub fn build(quick: bool) -> Result<Scratch> {
     if as_root()? {
         // Only an owner may change a tree, and only in a directory of one's own may one build.
         let mut chown = Command::new("chown");
-        chown.arg("-R").arg(format!("{USER}:{USER}")).args(["master", "copies", "project", "mounts"]).current_dir(dir);
+        chown.arg("-R").arg(format!("{USER}:{USER}")).args(["master", "check", "copies", "project", "mounts"]).current_dir(dir);
         if !chown.status()?.success() {
             return Err("the trees cannot be given to the user".into());
         }
@@ -66,15 +66,21 @@ pub fn as_root() -> Result<bool> {
     Ok(fs::metadata("/proc/self")?.uid() == 0)
 }
 
-/// The floors of the default, of the host's network and of a tree. Older headers lack what
+/// The floors of the default, of the host's network and of trees. Older headers lack what
 /// they are made of: then there is none.
 fn build_floor(dir: &Path) -> Result<()> {
     fs::write(dir.join("filter.h"), filter::header())?;
     let include = format!("-I{}", dir.display());
     let flags = [&BARE[..], &[&include]].concat();
     // Last the one that tells that they are there.
-    for (name, switch) in [("floor-host", "-DHOST_NETWORK"), ("floor-tree", "-DTREE"), ("floor", "-O2")] {
-        if let Err(error) = compile("floor.c", &[&flags[..], &[switch]].concat(), &dir.join(name)) {
+    let floors: [(&str, &[&str]); 4] = [
+        ("floor-host", &["-DHOST_NETWORK"]),
+        ("floor-tree", &["-DTREE"]),
+        ("floor-ephemeral", &["-DTREE", "-DEPHEMERAL"]),
+        ("floor", &[]),
+    ];
+    for (name, switches) in floors {
+        if let Err(error) = compile("floor.c", &[&flags, switches].concat(), &dir.join(name)) {
             eprintln!("launch: not measured: the floor: {error}");
             break;
         }
