@@ -96,6 +96,19 @@ static void device(const char *source) {
     show(source, source + 1, MOUNT_ATTR_NOEXEC);
 }
 
+/* A directory in the memory that is there already, or memory of its own, as a mount. */
+static int memory(const char *path, const char *digits, unsigned mode, int own) {
+    int mount;
+    if (own) {
+        mount = new_mount("tmpfs", digits, QUIET);
+    } else {
+        MUST(CALL3(mkdirat, root, path, mode));
+        mount = MUST(CALL3(open_tree, root, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+    }
+    MUST(CALL5(move_mount, mount, "", root, path, MOVE_MOUNT_F_EMPTY_PATH));
+    return mount;
+}
+
 static void directory(const char *path) { MUST(CALL3(mkdirat, root, path, 0755)); }
 
 #define READ (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
@@ -218,16 +231,20 @@ static char **files(char **words) {
         struct statx about;
         if (CALL5(statx, AT_FDCWD, system[i], AT_SYMLINK_NOFOLLOW, STATX_TYPE, &about) == 0) system_directory(system[i]);
     }
-    static const char *const places[] = {"dev", "home", "home/tester", "proc", "run", "tmp"};
-    for (unsigned i = 0; i < sizeof places / sizeof *places; i++) directory(places[i]);
+    directory("home");
+    directory("proc");
     return binds(words);
 }
 #endif
 
 static char **view(char **words) {
     words = files(words);
-    int dev = new_mount("tmpfs", "0755", QUIET);
-    MUST(CALL5(move_mount, dev, "", root, "dev", MOVE_MOUNT_F_EMPTY_PATH));
+#ifdef TREE
+    int own = 1;
+#else
+    int own = 0;
+#endif
+    int dev = memory("dev", "0755", 0755, own);
     static const char *const devices[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"};
     for (unsigned i = 0; i < sizeof devices / sizeof *devices; i++) device(devices[i]);
     MUST(CALL3(symlinkat, "/proc/self/fd", root, "dev/fd"));
@@ -236,7 +253,6 @@ static char **view(char **words) {
     MUST(CALL3(symlinkat, "/proc/self/fd/2", root, "dev/stderr"));
     MUST(CALL3(symlinkat, "pts/ptmx", root, "dev/ptmx"));
     directory("dev/pts");
-    directory("dev/shm");
     int config = MUST(CALL2(fsopen, "devpts", FSOPEN_CLOEXEC));
     MUST(CALL5(fsconfig, config, FSCONFIG_SET_STRING, "ptmxmode", "0666", 0));
     MUST(CALL5(fsconfig, config, FSCONFIG_SET_STRING, "mode", "0620", 0));
@@ -244,12 +260,12 @@ static char **view(char **words) {
     attach(MUST(CALL3(fsmount, config, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)), "dev/pts");
     CALL1(close, config);
 
-    attach(new_mount("tmpfs", "1777", QUIET), "dev/shm");
+    CALL1(close, memory("dev/shm", "1777", 01777, 0));
 #ifndef TREE
-    attach(new_mount("tmpfs", "0700", QUIET), "home/tester");
+    CALL1(close, memory("home/tester", "0700", 0700, 0));
 #endif
-    attach(new_mount("tmpfs", "0755", QUIET), "run");
-    attach(new_mount("tmpfs", "1777", QUIET), "tmp");
+    CALL1(close, memory("run", "0755", 0755, own));
+    CALL1(close, memory("tmp", "1777", 01777, own));
     attach(new_mount("proc", 0, QUIET | MOUNT_ATTR_NOEXEC), "proc");
     show("/dev/null", "proc/keys", MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
     struct mount_attr sealed = {.attr_set = MOUNT_ATTR_RDONLY};

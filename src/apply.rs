@@ -8,8 +8,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{
-    AtFlags, CWD, FileType, FsWord, MemfdFlags, Mode, OFlags, ResolveFlags, SeekFrom, fcntl_getfl, fstat,
-    fstatfs, memfd_create, mkdirat, mknodat, openat, openat2, seek, sendfile, statat, symlinkat,
+    AtFlags, CWD, FileType, FsWord, MemfdFlags, Mode, OFlags, ResolveFlags, SeekFrom, fcntl_getfl, fstat, fstatfs, memfd_create,
+    mkdirat, mknodat, openat, openat2, seek, sendfile, statat, symlinkat,
 };
 use rustix::io::{Errno, read, write};
 use rustix::mount::{

@@ -289,20 +289,19 @@ impl Host {
     /// # Errors
     /// The kernel's error at the first component that cannot be passed.
     pub fn canonical(&self, path: &Path) -> Result<PathBuf, Errno> {
-        let mut rest: Vec<OsString> = components(path);
-        let mut done = PathBuf::from("/");
+        let mut names = Names::of(path);
+        let mut done = PathBuf::with_capacity(path.as_os_str().len() + 1);
+        done.push("/");
         let mut links = 0;
-        while let Some(name) = rest.pop() {
-            if name == ".." {
-                done.pop();
+        while let Some(down) = names.go(&mut done) {
+            if !down {
                 continue;
             }
-            done.push(&name);
             match self.look(&done) {
                 Fact::Missing => return Err(Errno::NOENT),
                 Fact::Denied(errno) => return Err(errno),
                 Fact::Dir => {}
-                Fact::File | Fact::Device if rest.is_empty() => {}
+                Fact::File | Fact::Device if names.is_empty() => {}
                 Fact::File | Fact::Device => return Err(Errno::NOTDIR),
                 Fact::Link(target) => {
                     links += 1;
@@ -310,11 +309,7 @@ impl Host {
                     if links > 40 {
                         return Err(Errno::LOOP);
                     }
-                    done.pop();
-                    if target.is_absolute() {
-                        done = PathBuf::from("/");
-                    }
-                    rest.extend(components(&target));
+                    names.follow(&target, &mut done);
                 }
             }
         }
@@ -322,15 +317,75 @@ impl Host {
     }
 }
 
-/// The names in `path`, the last one first, `..` among them.
-pub fn components(path: &Path) -> Vec<OsString> {
-    path.as_os_str()
-        .as_bytes()
-        .split(|b| *b == b'/')
-        .filter(|name| !name.is_empty() && *name != b".")
-        .map(|name| OsStr::from_bytes(name).to_owned())
-        .rev()
-        .collect()
+/// The names that are left of a path that is being followed.
+pub struct Names {
+    path: Vec<u8>,
+    /// Where the next one begins, or slashes before it.
+    at: usize,
+}
+
+impl Names {
+    /// All of `path`.
+    pub fn of(path: &Path) -> Self {
+        Self { path: path.as_os_str().as_bytes().to_vec(), at: 0 }
+    }
+
+    /// The next one; `..` among them, `.` not.
+    fn next(&mut self) -> Option<&[u8]> {
+        loop {
+            let start = self.at + self.path[self.at..].iter().position(|b| *b != b'/')?;
+            let length = self.path[start..].iter().position(|b| *b == b'/');
+            self.at = length.map_or(self.path.len(), |length| start + length);
+            if self.path[start..self.at] != *b"." {
+                return Some(&self.path[start..self.at]);
+            }
+        }
+    }
+
+    /// Goes on from `done` by the next name: true down, false up.
+    pub fn go(&mut self, done: &mut PathBuf) -> Option<bool> {
+        let name = self.next()?;
+        let down = name != b"..";
+        if down {
+            done.push(OsStr::from_bytes(name));
+        } else {
+            done.pop();
+        }
+        Some(down)
+    }
+
+    /// `done` is a link that says `target`: goes back, and on by that.
+    pub fn follow(&mut self, target: &Path, done: &mut PathBuf) {
+        done.pop();
+        if target.is_absolute() {
+            done.push("/");
+        }
+        let mut path = target.as_os_str().as_bytes().to_vec();
+        path.extend_from_slice(b"/");
+        path.extend_from_slice(&self.path[self.at..]);
+        (self.path, self.at) = (path, 0);
+    }
+
+    /// Is none left?
+    pub fn is_empty(&mut self) -> bool {
+        let at = self.at;
+        let none = self.next().is_none();
+        self.at = at;
+        none
+    }
+}
+
+/// `path` (absolute, without `.` and `..`), what is above it, and so on up to `/`. As
+/// Path::ancestors, which takes each apart name by name.
+pub fn from_there_up(path: &Path) -> impl Iterator<Item = &Path> {
+    fn above<'p>(path: &&'p [u8]) -> Option<&'p [u8]> {
+        match path.iter().rposition(|b| *b == b'/')? {
+            0 if path.len() == 1 => None,
+            0 => Some(&path[..1]),
+            slash => Some(&path[..slash]),
+        }
+    }
+    std::iter::successors(Some(path.as_os_str().as_bytes()), above).map(|path| Path::new(OsStr::from_bytes(path)))
 }
 
 fn look(path: &Path) -> Fact {

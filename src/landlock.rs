@@ -114,7 +114,8 @@ pub fn ruleset(abi: u32, steps: &[Step], mounts: bool, own_pids: bool, descripto
         // A device in a private /dev has its rights from there.
         let inherited = matches!(step.op, Op::Device { .. })
             && ruleset.below.iter().any(|(above, rights)| {
-                rights & IOCTL_DEV != 0 && dest.to_bytes().starts_with(&[above.to_bytes(), b"/"].concat())
+                let below = dest.to_bytes().strip_prefix(above.to_bytes());
+                rights & IOCTL_DEV != 0 && below.is_some_and(|below| below.starts_with(b"/"))
             });
         if !inherited {
             ruleset.below.push((dest.to_owned(), rights & ruleset.files));

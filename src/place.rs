@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use crate::error::{Asked, Error};
-use crate::host::{Fact, Host};
+use crate::host::{Fact, Host, from_there_up};
 use crate::plan::{CHANGES, Op, Over, Step};
 use crate::policy::{Access, Ban, Changes, Policy};
 use crate::text::shown;
@@ -61,7 +61,7 @@ pub(crate) struct Builder<'a> {
     tree: Option<PathBuf>,
     /// Where its changes are kept, on the host.
     kept: Option<PathBuf>,
-    /// Mounts of the memory that `/` is of; none where that is a tree.
+    /// Memory that has no size of its own, and in which more can be.
     parts: Vec<PathBuf>,
     /// Memory that is read-only to the command once everything is in it.
     sealed: Vec<CString>,
@@ -171,7 +171,7 @@ impl<'a> Builder<'a> {
                     continue;
                 };
                 let waits_for = |above: &Path| dests.contains(above.as_os_str()) && !placed.contains(above.as_os_str());
-                let covered = at.ancestors().skip(1).any(waits_for);
+                let covered = from_there_up(at).skip(1).any(waits_for);
                 if covered && waiting.len() + 1 < count {
                     waiting.push(wanted);
                     continue;
@@ -256,8 +256,8 @@ impl<'a> Builder<'a> {
         let need = wanted.put.needs(self.host);
         // Some 10 µs less than memory of its own.
         let part = match (&wanted.put, &found) {
-            (Put::Memory { mode }, Found::Makeable(at)) if self.is_of_the_root(at) => Some(*mode),
-            (Put::Dev, Found::Makeable(at)) if self.is_of_the_root(at) => Some(0o755),
+            (Put::Memory { mode }, Found::Makeable(at)) if self.is_in_memory(at) => Some(*mode),
+            (Put::Dev, Found::Makeable(at)) if self.is_in_memory(at) => Some(0o755),
             _ => None,
         };
         let at = match (&found, &need) {
@@ -374,7 +374,7 @@ impl<'a> Builder<'a> {
     /// The directories that must be made above what can be made, parents first.
     fn missing_parents(&self, found: &Found) -> Vec<PathBuf> {
         let Found::Makeable(at) = found else { return Vec::new() };
-        let above = at.ancestors().skip(1);
+        let above = from_there_up(at).skip(1);
         let mut missing: Vec<PathBuf> =
             above.take_while(|dir| !matches!(self.view.resolve(dir), Found::There(..))).map(Path::to_owned).collect();
         missing.reverse();
@@ -387,15 +387,15 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Is what is made at `at` made in the memory that `/` is of?
-    fn is_of_the_root(&self, at: &Path) -> bool {
+    /// Is what is made at `at` made in memory that can be shared?
+    fn is_in_memory(&self, at: &Path) -> bool {
         self.parts.iter().any(|part| part == self.view.mount_over(at))
     }
 
-    /// Memory at `at`: `part` of that of the root, or its own.
+    /// Memory at `at`: `part` of that above, or its own.
     fn memory(&mut self, at: &Path, mode: u32, part: bool, asked: Option<&Asked>, steps: &mut Vec<Step>) -> Result<(), Error> {
+        self.parts.push(at.to_owned());
         if part {
-            self.parts.push(at.to_owned());
             steps.push(step(Op::Memory { dest: c_string(at.as_os_str())?, mode }, asked));
         } else {
             steps.push(step(Op::Tmpfs { dest: c_string(at.as_os_str())?, size: None, mode }, asked));
@@ -421,7 +421,7 @@ impl<'a> Builder<'a> {
         self.dir(&pts, 0o755, asked, steps)?;
         steps.push(step(Op::Devpts { dest: c_string(pts.as_os_str())? }, asked));
         self.view.mount(pts, Backing::Memory);
-        let part = self.is_of_the_root(&shm);
+        let part = self.is_in_memory(&shm);
         if !part {
             self.dir(&shm, 0o755, asked, steps)?;
         }

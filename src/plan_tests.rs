@@ -102,7 +102,7 @@ fn the_order_of_flags_changes_nothing() {
 #[test]
 fn parents_are_mounted_before_children() {
     let plan = planned_on(&Host::made_up(&["/a/b/c/", "/s/"]), "--ro-bind /s /a/b/c --tmpfs /a --rw /home/u/proj true").unwrap();
-    assert!(at(&plan, "memory /a (mode 755)") < at(&plan, "read-only /a/b/c, which is /s outside"));
+    assert!(at(&plan, "memory of its own /a (mode 755)") < at(&plan, "read-only /a/b/c, which is /s outside"));
     assert!(at(&plan, "memory /home/u (mode 700)") < at(&plan, "writable /home/u/proj"));
     assert!(at(&plan, "directory /a/b (mode 755)") < at(&plan, "directory /a/b/c (mode 755)"));
     assert!(has(&plan, "start in /home/u/proj"));
@@ -132,8 +132,8 @@ fn links_of_a_source_are_followed_on_the_host_and_shown() {
 fn a_trees_links_lead_nowhere_but_into_the_tree() {
     let tree = ["/t/etc/", "/t/tmp->/etc", "/t/run->../../../../run", "/t/dev->gone", "/t/proc->proc", "/t/home/"];
     let plan = planned_on(&Host::made_up(&tree), "--root /t true").unwrap();
-    assert!(has(&plan, "memory /etc (mode 1777)"), "/tmp leads to the tree's own /etc");
-    for never in ["own process table", "memory /run", "/dev"] {
+    assert!(has(&plan, "memory of its own /etc (mode 1777)"), "/tmp leads to the tree's own /etc");
+    for never in ["own process table", "memory of its own /run", "/dev"] {
         assert!(!lines(&plan).iter().any(|l| l.contains(never)), "{never}");
     }
     assert!(
@@ -146,7 +146,7 @@ fn a_trees_links_lead_nowhere_but_into_the_tree() {
 #[test]
 fn what_a_tree_lacks_is_left_out_or_refused_when_asked_for() {
     let plan = planned_on(&Host::made_up(&["/t/tmp/"]), "--root /t true").unwrap();
-    assert!(has(&plan, "memory /tmp (mode 1777)") && has(&plan, "start from /t, read-only"));
+    assert!(has(&plan, "memory of its own /tmp (mode 1777)") && has(&plan, "start from /t, read-only"));
     assert!(!lines(&plan).iter().any(|l| l.contains("/proc") || l.contains("/home")));
     let refused = refused_on(&["/t/", "/s/"], "--root /t --ro-bind /s /x true");
     assert!(
@@ -175,7 +175,7 @@ fn changes_of_a_tree_go_to_memory_or_to_a_directory() {
     ] {
         let plan = planned_on(&host, line).unwrap();
         assert_eq!(first(line).as_deref(), outside, "{line}");
-        assert_eq!(at(&plan, start) + 1, at(&plan, "memory /run (mode 755)"), "{line}");
+        assert_eq!(at(&plan, start) + 1, at(&plan, "memory of its own /run (mode 755)"), "{line}");
         // The same as with --writable.
         let rules =
             |line: &str| planned_on(&host, line).unwrap().inside.into_iter().find(|step| matches!(step.op, Op::Ruleset { .. }));
@@ -217,7 +217,7 @@ fn duplicate_destinations_name_both_flags() {
         assert!(refused_on(&[], line).contains("is taken by"), "{line}");
     }
     assert!(refused_on(&[], "--tmp private --tmpfs /tmp true").contains("is taken by"));
-    assert!(has(&planned("--tmpfs /tmp,size=1m true"), "memory /tmp (mode 755, at most 1048576 bytes)"));
+    assert!(has(&planned("--tmpfs /tmp,size=1m true"), "memory of its own /tmp (mode 755, at most 1048576 bytes)"));
 }
 
 #[test]
@@ -345,7 +345,7 @@ fn what_a_flag_shows_at_home_is_not_covered_by_a_default() {
         assert!(!lines(&plan).iter().any(|l| l.contains("(mode 700)")), "{line}: {:#?}", lines(&plan));
     }
     assert!(has(&planned("--rw . true"), "memory /home/u (mode 700)"));
-    assert!(has(&planned("--rw /home --home private true"), "memory /home/u (mode 700)"));
+    assert!(has(&planned("--rw /home --home private true"), "memory of its own /home/u (mode 700)"));
 }
 
 #[test]

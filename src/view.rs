@@ -3,12 +3,13 @@
 //! root only. Nothing here touches a file; the host's are asked of `Host`.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use crate::host::{Fact, Host, components};
+use crate::host::{Fact, Host, Names, from_there_up};
 
 /// What a mount shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,19 +74,23 @@ impl<'a> View<'a> {
 
     /// The innermost mount that `path` lies in.
     pub fn mount_over<'p>(&self, path: &'p Path) -> &'p Path {
-        path.ancestors().find(|above| self.is_mount(above)).unwrap_or(Path::new("/"))
+        from_there_up(path).find(|above| self.is_mount(above)).unwrap_or(Path::new("/"))
     }
 
     /// What the innermost mount over `path` shows, and what lies at `path` there.
     pub fn backing(&self, path: &Path) -> Backing {
-        for ancestor in path.ancestors() {
+        for ancestor in from_there_up(path) {
             match self.mounts.get(ancestor.as_os_str()) {
                 None => {}
                 Some(Backing::Memory) => return Backing::Memory,
                 Some(Backing::Host(base)) => {
-                    let below = path.strip_prefix(ancestor).unwrap_or(Path::new(""));
-                    // join("") would add a slash, which no file may have.
-                    let at = if below.as_os_str().is_empty() { base.clone() } else { base.join(below) };
+                    // Not join("") for the place itself: that would add a slash, which
+                    // no file may have.
+                    let below = &path.as_os_str().as_bytes()[ancestor.as_os_str().len()..];
+                    let at = match below.strip_prefix(b"/").unwrap_or(below) {
+                        [] => base.clone(),
+                        below => base.join(OsStr::from_bytes(below)),
+                    };
                     return Backing::Host(at);
                 }
             }
@@ -115,7 +120,7 @@ impl<'a> View<'a> {
     /// What an earlier run made of `path`, which no mount but that of `/` shows.
     fn changed(&self, path: &Path) -> Option<Fact> {
         let changes = self.changes.as_ref()?;
-        if path.ancestors().any(|above| above != Path::new("/") && self.is_mount(above)) {
+        if from_there_up(path).any(|above| above != Path::new("/") && self.is_mount(above)) {
             return None;
         }
         self.host.changed(changes, path.strip_prefix("/").unwrap_or(path))
@@ -123,30 +128,30 @@ impl<'a> View<'a> {
 
     /// Follows `path` (absolute) from the new root.
     pub fn resolve(&self, path: &Path) -> Found {
-        let mut rest: Vec<OsString> = components(path);
-        let mut done = PathBuf::from("/");
+        let mut names = Names::of(path);
+        let mut done = PathBuf::with_capacity(path.as_os_str().len() + 1);
+        done.push("/");
         let mut fact = Fact::Dir;
         let mut links = 0;
-        while let Some(name) = rest.pop() {
-            if name == ".." {
-                done.pop();
+        while let Some(down) = names.go(&mut done) {
+            if !down {
                 fact = Fact::Dir;
                 continue;
             }
-            done.push(&name);
             fact = self.look(&done);
             match &fact {
                 Fact::Dir => {}
-                Fact::File | Fact::Device if rest.is_empty() => {}
+                Fact::File | Fact::Device if names.is_empty() => {}
                 Fact::File | Fact::Device => return Found::Nowhere("the path leads through a file"),
                 Fact::Denied(errno) => return Found::Denied(*errno),
                 Fact::Missing => {
-                    // Below nothing there is nothing for .. to leave.
-                    if rest.iter().any(|name| name == "..") {
-                        return Found::Nowhere("the path goes up from what does not exist");
-                    }
                     let memory = self.backing(&done) == Backing::Memory;
-                    done.extend(rest.into_iter().rev());
+                    while let Some(down) = names.go(&mut done) {
+                        // Below nothing there is nothing for .. to leave.
+                        if !down {
+                            return Found::Nowhere("the path goes up from what does not exist");
+                        }
+                    }
                     return if memory { Found::Makeable(done) } else { Found::Missing(done) };
                 }
                 Fact::Link(target) => {
@@ -154,11 +159,7 @@ impl<'a> View<'a> {
                     if links > 40 {
                         return Found::Nowhere("the path goes round in symbolic links");
                     }
-                    done.pop();
-                    if target.is_absolute() {
-                        done = PathBuf::from("/");
-                    }
-                    rest.extend(components(target));
+                    names.follow(target, &mut done);
                     fact = Fact::Dir;
                 }
             }
