@@ -345,7 +345,7 @@ impl<'a> State<'a> {
                 unmount(c".", UnmountFlags::DETACH)?;
                 chdir(c"/")
             }
-            Op::LockMounts { namespaces, ids } => match ids {
+            Op::LockMounts { namespaces, ids } => match &**ids {
                 Mapped::One(ids) => {
                     sys::unshare(*namespaces)?;
                     self.map(&[Range::one(ids.uid, ids.uid)], &[Range::one(ids.gid, ids.gid)])

@@ -52,7 +52,7 @@ fn trials(host: &Host) -> Vec<Trial> {
     };
     let root = vec![Op::RootMemory, Op::EnterRoot];
     let name = vec![Op::Hostname { name: "jail".into() }];
-    let filter = vec![Op::NoNewPrivileges, Op::FilterCalls { filter: filter::default() }];
+    let filter = vec![Op::NoNewPrivileges, Op::FilterCalls { filter: filter::default().into() }];
     vec![
         trial("user namespace", Degradable::Namespaces, 0, Vec::new()),
         trial("mount namespace", Degradable::Namespaces, libc::CLONE_NEWNS, root),
@@ -345,7 +345,7 @@ fn cgroup(host: &Host) -> Finding {
 fn subids(host: &Host, arguments: &Arguments, signs: &Signs) -> Finding {
     let ids = Ids { uid: host.uid, gid: host.gid };
     let tried = plan::subids(ids, &host.subordinate(), &Asked::new("subids", &[])).and_then(|subids| {
-        let map = Op::MapSubids { subids };
+        let map = Op::MapSubids { subids: subids.into() };
         let detail = map.to_string();
         try_out(&bare(libc::CLONE_NEWUSER, vec![map]), arguments, signs).map(|()| detail)
     });

@@ -375,6 +375,18 @@ impl Names {
     }
 }
 
+/// What `path` adds to `above`, if it lies there; both as below.
+pub fn below<'p>(path: &'p Path, above: &Path) -> Option<&'p Path> {
+    let rest = path.as_os_str().as_bytes().strip_prefix(above.as_os_str().as_bytes())?;
+    let rest = match rest {
+        [] => rest,
+        [b'/', rest @ ..] => rest,
+        rest if above == Path::new("/") => rest,
+        _ => return None,
+    };
+    Some(Path::new(OsStr::from_bytes(rest)))
+}
+
 /// `path` (absolute, without `.` and `..`), what is above it, and so on up to `/`. As
 /// Path::ancestors, which takes each apart name by name.
 pub fn from_there_up(path: &Path) -> impl Iterator<Item = &Path> {

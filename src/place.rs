@@ -1,7 +1,7 @@
 //! Where everything lies in the new root, and the steps that put it there: parents
 //! first, links followed within the new root alone, nothing made in a host's tree.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use crate::error::{Asked, Error};
-use crate::host::{Fact, Host, from_there_up};
+use crate::host::{Fact, Host, below, from_there_up};
 use crate::plan::{CHANGES, Op, Over, Step};
 use crate::policy::{Access, Ban, Changes, Policy};
 use crate::text::shown;
@@ -66,7 +66,7 @@ pub(crate) struct Builder<'a> {
     /// Memory that is read-only to the command once everything is in it.
     sealed: Vec<CString>,
     /// Destinations that flags asked for.
-    typed: Vec<(PathBuf, Asked)>,
+    typed: BTreeMap<OsString, Asked>,
     /// What flags hide.
     hidden: Vec<(PathBuf, Asked)>,
 }
@@ -74,7 +74,8 @@ pub(crate) struct Builder<'a> {
 impl<'a> Builder<'a> {
     pub(crate) fn new(policy: &Policy, host: &'a Host) -> Result<Self, Error> {
         let Some(root) = &policy.root else {
-            let steps = vec![Step { op: Op::RootMemory, asked: None }];
+            let mut steps = Vec::with_capacity(64);
+            steps.push(Step { op: Op::RootMemory, asked: None });
             let view = View::new(host, Backing::Memory, None);
             let sealed = vec![c"/".to_owned()];
             let parts = vec![PathBuf::from("/")];
@@ -127,7 +128,7 @@ impl<'a> Builder<'a> {
             kept: None,
             parts: Vec::new(),
             sealed: Vec::new(),
-            typed: Vec::new(),
+            typed: BTreeMap::new(),
             hidden: Vec::new(),
         }
     }
@@ -157,7 +158,7 @@ impl<'a> Builder<'a> {
     /// were typed plays no part.
     pub(crate) fn place(&mut self, mut pending: Vec<Wanted>) -> Result<(), Error> {
         pending.sort_by(|a, b| a.dest.as_os_str().cmp(b.dest.as_os_str()));
-        let mut groups: Vec<(PathBuf, PathBuf, Vec<Step>, Option<Asked>)> = Vec::new();
+        let mut groups: Vec<(PathBuf, PathBuf, Vec<Step>, Option<Asked>)> = Vec::with_capacity(pending.len() + 4);
         let mut placed: BTreeSet<OsString> = BTreeSet::new();
         while !pending.is_empty() {
             let mut waiting = Vec::new();
@@ -249,7 +250,7 @@ impl<'a> Builder<'a> {
         let asked = wanted.asked.as_ref();
         let doing = || format!("place {} inside", shown(&wanted.dest));
         if let (Some(_), Found::There(at, _)) = (asked, &found) {
-            if let Some((_, other)) = self.typed.iter().find(|(path, _)| path == at) {
+            if let Some(other) = self.typed.get(at.as_os_str()) {
                 return Err(taken(wanted, at, Some(other)));
             }
         }
@@ -366,7 +367,7 @@ impl<'a> Builder<'a> {
             self.devices(&at, asked, steps)?;
         }
         if let Some(asked) = asked {
-            self.typed.push((at.clone(), asked.clone()));
+            self.typed.insert(at.clone().into(), asked.clone());
         }
         Ok(Some(at))
     }
@@ -542,7 +543,7 @@ impl<'a> Builder<'a> {
             if at == Path::new("/") {
                 return refuse("it is the root of the jail".into(), "name something in it");
             }
-            if let Some((_, other)) = self.typed.iter().find(|(path, _)| path.starts_with(&at)) {
+            if let Some((_, other)) = self.typed.iter().find(|(path, _)| below(Path::new(path), &at).is_some()) {
                 return refuse(format!("it would hide what {} shows", other.text()), "leave out one of the two");
             }
             let op = Op::Hide { dest: c_string(at.as_os_str())?, dir: fact == Fact::Dir };

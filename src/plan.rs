@@ -70,7 +70,7 @@ pub enum Mapped {
     All { uids: Vec<Range>, gids: Vec<Range> },
 }
 
-/// One thing to do. Paths called `source` are the host's, all others lie in the
+/// One thing to do; small, for there are many. Paths called `source` are the host's, all others lie in the
 /// new root; none of them holds a symbolic link, and none may when it is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
@@ -99,7 +99,7 @@ pub enum Op {
     MapIds { inside: Ids, outside: Ids },
     /// Wait until the launcher has had the caller's ids and those subordinate to it
     /// mapped.
-    MapSubids { subids: Subids },
+    MapSubids { subids: Box<Subids> },
     /// Leave the caller's session keyring.
     NewKeyring,
     /// Keep the host's root.
@@ -155,7 +155,7 @@ pub enum Op {
     /// Make the new root `/` and let go of the host's.
     EnterRoot,
     /// Go on in a second user namespace, to which all mounts are locked.
-    LockMounts { namespaces: i32, ids: Mapped },
+    LockMounts { namespaces: i32, ids: Box<Mapped> },
     /// Let no user namespace be made any more.
     NoUserNamespaces,
     /// Wait until the launcher has had the network connected by pasta(1).
@@ -185,11 +185,11 @@ pub enum Op {
     /// Close what was inherited from descriptor 3 up.
     CloseDescriptors { keep: Vec<i32> },
     /// Make Landlock's rules, while what they name can be reached.
-    Ruleset { abi: u32, ruleset: Ruleset },
+    Ruleset { abi: u32, ruleset: Box<Ruleset> },
     /// Put them on.
     Landlock,
     /// Refuse the system calls that the command has no use for.
-    FilterCalls { filter: Filter },
+    FilterCalls { filter: Box<Filter> },
 }
 
 /// What lies over a tree and takes what is changed of it.
@@ -383,7 +383,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         let subids = subids(caller, &host.subordinate(), asked)?;
         let same = |ranges: &[Range]| ranges.iter().map(|range| Range { outside: range.inside, ..*range }).collect();
         kept = Mapped::All { uids: same(&subids.uids), gids: same(&subids.gids) };
-        inside.push(Step { op: Op::MapSubids { subids }, asked: Some(asked.clone()) });
+        inside.push(Step { op: Op::MapSubids { subids: subids.into() }, asked: Some(asked.clone()) });
         inside.push(Step { op: Op::DropGroups, asked: Some(asked.clone()) });
     } else {
         let op = Op::MapIds { inside: ids, outside: caller };
@@ -423,7 +423,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     }
     if lock {
         let asked = policy.caps.iter().find(|(number, _)| *number == caps::SYS_ADMIN).map(|(_, asked)| asked.clone());
-        inside.push(Step { op: Op::LockMounts { namespaces: later, ids: kept }, asked });
+        inside.push(Step { op: Op::LockMounts { namespaces: later, ids: kept.into() }, asked });
         inside.append(&mut own);
         inside.extend(no_more);
     }
@@ -563,7 +563,7 @@ fn filter_calls(policy: &Policy, closed: &[Change]) -> Result<Option<(Step, Opti
     let changed = named.or(policy.fakeroot.as_ref()).or(policy.nested.as_ref());
     let changed = changed.or_else(|| opened().map(|(_, asked)| asked)).or(policy.seccomp.asked.as_ref());
     let asked = policy.trace_denied.as_ref().or(changed);
-    Ok(Some((Step { op: Op::FilterCalls { filter }, asked: asked.cloned() }, trace)))
+    Ok(Some((Step { op: Op::FilterCalls { filter: filter.into() }, asked: asked.cloned() }, trace)))
 }
 
 /// Capabilities that open a part of the system-call policy.
@@ -628,7 +628,7 @@ fn landlock(
         return Ok(None);
     }
     let asked = first(&policy.connect).or_else(|| first(&policy.listen)).or_else(|| policy.landlock.asked.clone());
-    Ok(Some(Step { op: Op::Ruleset { abi, ruleset }, asked }))
+    Ok(Some(Step { op: Op::Ruleset { abi, ruleset: ruleset.into() }, asked }))
 }
 
 /// The cgroup for the limits of the whole jail; None without such.
@@ -831,26 +831,27 @@ fn kept_descriptors(policy: &Policy, host: &Host) -> Result<Vec<i32>, Error> {
 
 fn environment(policy: &Policy, host: &Host) -> Result<Vec<(OsString, OsString)>, Error> {
     let mut env: Vec<(OsString, OsString)> = Vec::new();
-    let chosen = |name: &OsStr| {
-        ENV_PASSED.iter().any(|glob| glob_matches(OsStr::new(glob), name))
-            || policy.env.iter().any(|(env, _)| match env {
-                Env::Pass(wanted) => wanted == name,
-                Env::Glob(glob) => glob_matches(glob, name),
-                Env::Set(..) => false,
-            })
-    };
-    let set = |name: &OsStr| policy.env.iter().any(|(env, _)| matches!(env, Env::Set(n, _) if n == name));
+    let (mut passed, mut set, mut globs) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+    for (wanted, _) in &policy.env {
+        match wanted {
+            Env::Pass(name) => _ = passed.insert(name),
+            Env::Set(name, _) => _ = set.insert(name),
+            Env::Glob(glob) => globs.push(glob.as_os_str()),
+        }
+    }
+    globs.extend(ENV_PASSED.map(OsStr::new));
+    let chosen = |name: &OsString| passed.contains(name) || globs.iter().any(|glob| glob_matches(glob, name));
     let mut seen = BTreeSet::new();
     for (name, value) in &host.env {
         // Of a variable that is there twice the first counts, as getenv has it.
-        if chosen(name) && !set(name) && seen.insert(name) {
+        if chosen(name) && seen.insert(name) && !set.contains(name) {
             env.push((name.clone(), value.clone()));
         }
     }
     for (wanted, asked) in &policy.env {
         match wanted {
             Env::Set(name, value) => env.push((name.clone(), value.clone())),
-            Env::Pass(name) if host.var(name).is_none() => {
+            Env::Pass(name) if !seen.contains(name) => {
                 return Err(Error::usage(
                     asked.text().to_owned(),
                     "the variable is not set",

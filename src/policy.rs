@@ -1,6 +1,7 @@
 //! What the user asked for: plain data from what was typed, before anything is
 //! known of the machine. Contradictions that need no machine are found here.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
@@ -946,11 +947,9 @@ fn contradictions(policy: &Policy) -> Result<(), Error> {
             return refuse(asked, "has no effect: the variable is passed anyway", "leave it out");
         }
     }
-    let named = |env: &Env| match env {
-        Env::Pass(name) | Env::Set(name, _) | Env::Glob(name) => name.clone(),
-    };
-    for (index, (env, asked)) in policy.env.iter().enumerate() {
-        if policy.env[..index].iter().any(|(other, _)| named(other) == named(env)) {
+    let mut named = BTreeSet::new();
+    for (Env::Pass(name) | Env::Set(name, _) | Env::Glob(name), asked) in &policy.env {
+        if !named.insert(name) {
             return refuse(asked, "the variable is named twice", "name it once");
         }
     }

@@ -50,14 +50,14 @@ pub fn treatment(call: &Call, powers: Powers) -> Treatment {
         return answer;
     }
     match call.verdict {
-        Verdict::Out(but, _) | Verdict::Absent(but, _) if but & powers != 0 => Treatment::Allow,
-        Verdict::Limited(Limit::Clone | Limit::Unshare, _) if powers & NESTED != 0 => Treatment::Allow,
-        Verdict::Limited(Limit::Socket, _) if powers & NET_RAW != 0 => Treatment::Limit(Limit::RawSocket),
-        Verdict::Limited(Limit::Keyctl, _) if powers & NESTED == 0 => Treatment::Refuse(EPERM),
+        Verdict::Out(but) | Verdict::Absent(but) if but & powers != 0 => Treatment::Allow,
+        Verdict::Limited(Limit::Clone | Limit::Unshare) if powers & NESTED != 0 => Treatment::Allow,
+        Verdict::Limited(Limit::Socket) if powers & NET_RAW != 0 => Treatment::Limit(Limit::RawSocket),
+        Verdict::Limited(Limit::Keyctl) if powers & NESTED == 0 => Treatment::Refuse(EPERM),
         Verdict::In => Treatment::Allow,
         Verdict::Out(..) => Treatment::Refuse(EPERM),
         Verdict::Absent(..) => Treatment::Refuse(ENOSYS),
-        Verdict::Limited(limit, _) => Treatment::Limit(limit),
+        Verdict::Limited(limit) => Treatment::Limit(limit),
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use crate::host::{Fact, Host, Names, from_there_up};
+use crate::host::{Fact, Host, Names, below, from_there_up};
 
 /// What a mount shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl<'a> View<'a> {
     /// what lies above it and not covered by another.
     pub fn places_of(&self, path: &Path) -> Vec<PathBuf> {
         let shows = |(at, backing): (&OsString, &Backing)| match backing {
-            Backing::Host(source) => path.strip_prefix(source).ok().map(|below| Path::new(at).join(below)),
+            Backing::Host(source) => below(path, source).map(|below| Path::new(at).join(below)),
             Backing::Memory => None,
         };
         let places = self.mounts.iter().filter_map(shows);

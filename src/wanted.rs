@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use crate::error::{Asked, Error, Layer};
-use crate::host::{Fact, Host, Opened};
+use crate::host::{Fact, Host, Opened, below};
 use crate::policy::{Access, Anchor, Net, Policy, What};
 use crate::text::shown;
 
@@ -189,7 +189,7 @@ pub(crate) fn wanted(policy: &Policy, host: &Host) -> Result<Vec<Wanted>, Error>
     if policy.root.is_none() {
         for path in SYSTEM.map(Path::new) {
             match host.look(path) {
-                Fact::Link(target) if path.parent() == Some(Path::new("/")) => {
+                Fact::Link(target) if path.as_os_str().as_bytes().iter().rposition(|b| *b == b'/') == Some(0) => {
                     default(Put::Symlink { target: target.into_os_string() }, path, None);
                 }
                 Fact::Dir | Fact::Link(_) => match host.canonical(path) {
@@ -280,7 +280,7 @@ fn home(host: &Host) -> Result<PathBuf, &'static str> {
     }
     let home: PathBuf = home.components().collect();
     let anchors = ["/proc", "/dev", "/tmp", "/run"].map(Path::new);
-    let system = SYSTEM.iter().any(|dir| home.starts_with(dir));
+    let system = SYSTEM.iter().any(|dir| below(&home, Path::new(dir)).is_some());
     if home == Path::new("/")
         || system
         || anchors.contains(&home.as_path())
