@@ -78,6 +78,8 @@ pub(crate) struct State<'a> {
     pub(crate) children: Option<Children>,
     /// The host's root, cloned before anything lay on it, for binds of `/`.
     host_root: Option<OwnedFd>,
+    /// The host's directory that something was cloned from last.
+    source: Option<(&'a [u8], OwnedFd)>,
 }
 
 impl<'a> State<'a> {
@@ -99,6 +101,7 @@ impl<'a> State<'a> {
             proc_self: None,
             children: None,
             host_root: None,
+            source: None,
         }
     }
 
@@ -109,11 +112,27 @@ impl<'a> State<'a> {
         Ok(())
     }
 
-    fn clone_tree(&mut self, source: &CStr) -> Result<OwnedFd, Errno> {
-        match self.host_root.take_if(|_| source == c"/") {
-            Some(tree) => Ok(tree),
-            None => clone_tree(source),
+    /// Clones the mounts from a host path on down. Plans hold canonical paths: a link
+    /// put there since is an error and not a way elsewhere.
+    fn clone_tree(&mut self, path: &'a CStr) -> Result<OwnedFd, Errno> {
+        if let Some(tree) = self.host_root.take_if(|_| path == c"/") {
+            return Ok(tree);
         }
+        let (dir, name) = split(path)?;
+        if !dir.is_empty() && self.source.as_ref().is_none_or(|(at, _)| *at != dir) {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            self.source = Some((dir, openat2(CWD, dir, flags, Mode::empty(), RESOLVE)?));
+        }
+        // Recursive: a user namespace may not show what a mount below covers.
+        let flags = CLONE | OpenTreeFlags::AT_RECURSIVE | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
+        let tree = match &self.source {
+            Some((_, opened)) if !dir.is_empty() => open_tree(opened, name, flags)?,
+            _ => open_tree(CWD, path, flags)?,
+        };
+        if FileType::from_raw_mode(fstat(&tree)?.st_mode) == FileType::Symlink {
+            return Err(Errno::LOOP);
+        }
+        Ok(tree)
     }
 
     fn root(&self) -> Result<BorrowedFd<'_>, Errno> {
@@ -129,13 +148,10 @@ impl<'a> State<'a> {
 
     /// Opens the directory inside that `path` lies in, and gives the last name, too.
     fn parent(&mut self, path: &'a CStr) -> Result<(BorrowedFd<'_>, &'a CStr), Errno> {
-        let bytes = path.to_bytes_with_nul();
-        let slash = bytes.iter().rposition(|b| *b == b'/').ok_or(Errno::INVAL)?;
-        let name = CStr::from_bytes_with_nul(&bytes[slash + 1..]).map_err(|_| Errno::INVAL)?;
-        if slash == 0 {
+        let (dir, name) = split(path)?;
+        if dir.is_empty() {
             return Ok((self.root()?, name));
         }
-        let dir = &bytes[..slash];
         if self.working.as_ref().is_none_or(|(at, _)| *at != dir) {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let opened = openat2(self.root()?, &dir[1..], flags, Mode::empty(), RESOLVE | ResolveFlags::BENEATH)?;
@@ -274,12 +290,12 @@ impl<'a> State<'a> {
                 self.attach(tree.as_fd(), dest)
             }
             Op::Devices { source, dest } => {
-                let tree = clone_tree(source)?;
+                let tree = self.clone_tree(source)?;
                 restrict(tree.as_fd(), Access::Writable, MOUNT_ATTR_NOSUID)?;
                 self.attach(tree.as_fd(), dest)
             }
             Op::Device { source, dest } => {
-                let tree = clone_tree(source)?;
+                let tree = self.clone_tree(source)?;
                 // A device needs no writable mount to be written to.
                 restrict(tree.as_fd(), Access::ReadOnly, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)?;
                 self.attach(tree.as_fd(), dest)
@@ -312,8 +328,11 @@ impl<'a> State<'a> {
             Op::TakeTerminal => pty::take(&self.terminal.take().ok_or(Errno::BADF)?),
             Op::Seal { .. } if cfg!(open_mounts) => Ok(()),
             Op::Seal { dest } => {
-                let mount = self.inside(dest)?;
-                sys::mount_setattr(mount.as_fd(), false, &MountAttr { set: MOUNT_ATTR_RDONLY, ..MountAttr::default() })
+                let sealed = MountAttr { set: MOUNT_ATTR_RDONLY, ..MountAttr::default() };
+                if dest.as_c_str() == c"/" {
+                    return sys::mount_setattr(self.root()?, false, &sealed);
+                }
+                sys::mount_setattr(self.inside(dest)?.as_fd(), false, &sealed)
             }
             Op::Hide { dest, dir: true } => {
                 let attr = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NOEXEC;
@@ -323,7 +342,7 @@ impl<'a> State<'a> {
             Op::Hide { dest, dir: false } => {
                 // A device node where devices may not be opened: nobody, root
                 // of the jail included, gets anything but EACCES.
-                let tree = clone_tree(c"/dev/null")?;
+                let tree = self.clone_tree(c"/dev/null")?;
                 restrict(tree.as_fd(), Access::ReadOnly, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)?;
                 self.attach(tree.as_fd(), dest)
             }
@@ -570,13 +589,12 @@ fn below_root(path: &CStr) -> &CStr {
     }
 }
 
-/// Opens a host path, once, and clones the mounts from there on down. Plans hold
-/// canonical paths: a link put there since is an error and not a way elsewhere.
-fn clone_tree(source: &CStr) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let file = openat2(CWD, source, flags, Mode::empty(), RESOLVE)?;
-    // Recursive: a user namespace may not show what a mount below covers.
-    open_tree(&file, c"", CLONE | OpenTreeFlags::AT_RECURSIVE | OpenTreeFlags::AT_EMPTY_PATH)
+/// The directory that `path` (absolute) lies in, nothing for `/`, and its last name.
+fn split(path: &CStr) -> Result<(&[u8], &CStr), Errno> {
+    let bytes = path.to_bytes_with_nul();
+    let slash = bytes.iter().rposition(|b| *b == b'/').ok_or(Errno::INVAL)?;
+    let name = CStr::from_bytes_with_nul(&bytes[slash + 1..]).map_err(|_| Errno::INVAL)?;
+    Ok((&bytes[..slash], name))
 }
 
 /// Sets attributes on a mount and all below, and cuts it off from later mounts

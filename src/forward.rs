@@ -85,6 +85,11 @@ impl Forward {
         }
     }
 
+    /// May one be due, now or later?
+    pub(crate) fn owes(&self) -> bool {
+        self.owed != 0
+    }
+
     /// A signal that was sent to process 1 alone, and is the command's.
     pub(crate) fn due(&mut self, now: u64) -> Option<i32> {
         let at = (1..65).find(|at| self.owed & (1 << at) != 0 && !together(self.direct[*at].last, now))?;

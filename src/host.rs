@@ -110,7 +110,6 @@ enum Files {
 impl Host {
     /// This machine, as the caller sees it.
     pub fn observe() -> Self {
-        let groups = getgroups().unwrap_or_default();
         let landlock = sys::landlock_abi();
         let gid = getegid();
         Self {
@@ -118,7 +117,7 @@ impl Host {
             gid: gid.as_raw(),
             set_id: getuid() != geteuid() || getgid() != gid,
             can_drop_groups: geteuid().is_root()
-                && groups.iter().any(|group| *group != gid)
+                && getgroups().is_ok_and(|groups| groups.iter().any(|group| *group != gid))
                 // Root of a user namespace that was made without privilege may not.
                 && std::fs::read("/proc/self/setgroups").is_ok_and(|said| said.starts_with(b"allow")),
             landlock_abi: landlock.unwrap_or(0),

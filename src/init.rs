@@ -153,10 +153,13 @@ fn reap(plan: &Plan, state: &mut State<'_>, command: Pid) -> ! {
         catch_up(&missed, command, &mut forward);
     }
     loop {
-        while let Some(signal) = forward.due(sys::now()) {
-            let _ = sys::kill(command, signal);
+        let mut limit = None;
+        if forward.owes() {
+            while let Some(signal) = forward.due(sys::now()) {
+                let _ = sys::kill(command, signal);
+            }
+            limit = forward.wait(sys::now());
         }
-        let limit = forward.wait(sys::now());
         let caught = match every.wait(limit) {
             Ok(caught) => caught,
             // Nothing came in time, or it was interrupted.

@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(dead_code))]
 
 use std::ffi::{OsStr, OsString};
+use std::mem::ManuallyDrop;
 use std::path::Path;
 
 mod apply;
@@ -101,7 +102,10 @@ fn act(typed: Typed, arguments: &sys::Arguments, record: Option<&Record>) -> Res
             })
         }
         Request::Run(policy) => {
-            let plan = plan::build(&policy, &observe(&policy, arguments)?)?;
+            // What is not given back here the kernel takes, all at once.
+            let policy = ManuallyDrop::new(policy);
+            let host = ManuallyDrop::new(observe(&policy, arguments)?);
+            let plan = ManuallyDrop::new(plan::build(&policy, &host)?);
             let ended = launch::run(&plan, arguments, record, launch::Passed::LetGo)
                 .map_err(|failure| diagnose::error(&plan, failure, &diagnose::Signs::read()))?;
             if let Some(record) = record {

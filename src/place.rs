@@ -74,7 +74,7 @@ pub(crate) struct Builder<'a> {
 impl<'a> Builder<'a> {
     pub(crate) fn new(policy: &Policy, host: &'a Host) -> Result<Self, Error> {
         let Some(root) = &policy.root else {
-            let mut steps = Vec::with_capacity(64);
+            let mut steps = Vec::with_capacity(80);
             steps.push(Step { op: Op::RootMemory, asked: None });
             let view = View::new(host, Backing::Memory, None);
             let sealed = vec![c"/".to_owned()];
@@ -177,11 +177,11 @@ impl<'a> Builder<'a> {
                     waiting.push(wanted);
                     continue;
                 }
-                let mut steps = Vec::new();
+                let mut steps = Vec::with_capacity(2);
                 placed.insert(wanted.dest.clone().into());
                 // Each its own, for another destination may come to lie between.
                 for dir in self.missing_parents(&found) {
-                    let mut step = Vec::new();
+                    let mut step = Vec::with_capacity(1);
                     self.dir(&dir, 0o755, wanted.asked.as_ref(), &mut step)?;
                     groups.push((dir.clone(), dir, step, None));
                 }
@@ -406,6 +406,7 @@ impl<'a> Builder<'a> {
 
     /// Fills a private /dev.
     fn devices(&mut self, dev: &Path, asked: Option<&Asked>, steps: &mut Vec<Step>) -> Result<(), Error> {
+        steps.reserve(2 * DEVICES.len() + DEVICE_LINKS.len() + 4);
         for name in DEVICES {
             let at = dev.join(name);
             let source = Path::new("/dev").join(name);

@@ -406,6 +406,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     }
     let landlock = landlock(policy, host, &builder.steps, lock, degraded.as_ref())?;
     if !bare {
+        inside.reserve(builder.steps.len() + 16);
         inside.append(&mut builder.steps);
     }
     if policy.pty.is_some() {

@@ -26,7 +26,8 @@ use crate::seccomp::Made;
 #[cfg(not(any(test, fuzzing)))]
 #[unsafe(no_mangle)]
 extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
-    crate::story(&Arguments::of_main(argc, argv)).into()
+    // Nothing waits for the C library's end: no stream of its is used.
+    exit_now(crate::story(&Arguments::of_main(argc, argv)).into())
 }
 
 /// What a system call gives: its value or the kernel's error number.
@@ -361,12 +362,15 @@ impl SignalSet {
     pub(crate) fn stops_without(blocked: &Self) -> Option<c_int> {
         let come = Self::pending().ok()?;
         [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU].into_iter().find(|signal| {
+            if !come.has(*signal) || blocked.has(*signal) {
+                return false;
+            }
             let mut action = MaybeUninit::<libc::sigaction>::zeroed();
             // SAFETY: null asks for no change, and action has room for one.
             unsafe { libc::sigaction(*signal, ptr::null(), action.as_mut_ptr()) };
             // SAFETY: all zeros is one, should the call fail, and has the default action.
             let action = unsafe { action.assume_init() };
-            come.has(*signal) && !blocked.has(*signal) && action.sa_sigaction == libc::SIG_DFL
+            action.sa_sigaction == libc::SIG_DFL
         })
     }
 
