@@ -455,7 +455,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     last.push(Step { op: Op::Capabilities { keep }, asked: policy.jailed_root().cloned().or_else(|| first(&policy.caps)) });
     last.push(builder.chdir(policy)?);
     let mut limits: Vec<&(Limit, Asked)> = policy.rlimits.iter().collect();
-    limits.sort_by_key(|(limit, _)| limit.name());
+    limits.sort_unstable_by_key(|(limit, _)| limit.name());
     for (limit, asked) in limits {
         last.push(Step { op: Op::Rlimit { limit: *limit }, asked: Some(asked.clone()) });
     }
@@ -479,7 +479,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
             outside.push(Step { op: Op::Gather { fd }, asked: Some(entry.asked.clone()) });
         }
     }
-    outside.sort_by_key(|step| if let Op::Gather { fd } = step.op { fd } else { 0 });
+    outside.sort_unstable_by_key(|step| if let Op::Gather { fd } = step.op { fd } else { 0 });
     // Before anything is changed: another run may have it.
     outside.append(&mut builder.outside);
     outside.extend(cgroup);
@@ -862,7 +862,7 @@ fn environment(policy: &Policy, host: &Host) -> Result<Vec<(OsString, OsString)>
             Env::Pass(_) | Env::Glob(_) => {}
         }
     }
-    env.sort();
+    env.sort_unstable();
     Ok(env)
 }
 

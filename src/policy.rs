@@ -305,13 +305,13 @@ pub struct Diff {
 #[derive(Debug)]
 pub enum Request {
     /// Run the command in a jail.
-    Run(Policy),
+    Run(Box<Policy>),
     /// Say what would be done.
-    Explain(Policy, Format),
+    Explain(Box<Policy>, Format),
     /// Say what a directory of `--overlay` holds.
     Diff(Diff),
     /// Say what this machine offers, for this, a jail without flags.
-    Check(Policy, Format),
+    Check(Box<Policy>, Format),
     /// `--help`.
     Help,
     /// `--version`.
@@ -421,12 +421,12 @@ pub fn interpret(typed: Typed) -> Result<Request, Error> {
         if let Some(command) = typed.command.first() {
             return Err(bad(given, format!("{} would not be run", shown(command)), "leave out one of the two"));
         }
-        return Ok(Request::Check(Policy::new(vec!["check".into()]), format(given)?));
+        return Ok(Request::Check(Policy::new(vec!["check".into()]).into(), format(given)?));
     }
     if let Some(given) = typed.flags.iter().find(|given| given.flag.long == "diff") {
         return diff(given, &typed).map(Request::Diff);
     }
-    let mut policy = Policy::new(typed.command);
+    let mut policy = Box::new(Policy::new(typed.command));
     let mut explain = None;
     for given in &typed.flags {
         if given.flag.long == "explain" {

@@ -167,7 +167,8 @@ pub(crate) fn wanted(policy: &Policy, host: &Host) -> Result<Vec<Wanted>, Error>
         }
         all.push(Wanted { put, dest, asked: asked.cloned() });
     }
-    all.sort_by(|a, b| a.dest.as_os_str().cmp(b.dest.as_os_str()));
+    let text = |wanted: &Wanted| wanted.asked.as_ref().map(|asked| asked.text().to_owned());
+    all.sort_unstable_by(|a, b| a.dest.as_os_str().cmp(b.dest.as_os_str()).then_with(|| text(a).cmp(&text(b))));
     for pair in all.windows(2) {
         if let ([first, second], true) = (pair, pair[0].dest == pair[1].dest) {
             return Err(taken(second, &second.dest, first.asked.as_ref()));
