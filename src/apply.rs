@@ -37,7 +37,7 @@ use crate::plan::{Mapped, Op, Over, Range};
 use crate::policy::Access;
 use crate::pty;
 use crate::report::{NAMESPACES, Report};
-use crate::sys::{self, Arguments, Cloned, MountAttr, SignalSet};
+use crate::sys::{self, Arguments, Clock, Cloned, MountAttr, SignalSet};
 
 /// Told to process 1 when the launcher died and it has no process table of its
 /// own with which everything would die: a real-time signal that nothing sends.
@@ -50,6 +50,8 @@ const REAPER: &CStr = c"reaper";
 pub(crate) struct State<'a> {
     /// The launcher's argument strings, to be wiped.
     pub(crate) arguments: &'a Arguments,
+    /// Ticks with each operation, where someone wants to know.
+    pub(crate) clock: Option<&'a Clock>,
     /// The pipe to the launcher, whose other end only the launcher holds.
     pub(crate) report: BorrowedFd<'a>,
     /// A pipe on which the launcher says that the network stands.
@@ -70,6 +72,8 @@ pub(crate) struct State<'a> {
     root: Option<OwnedFd>,
     /// The directory inside that was worked in last.
     working: Option<(&'a [u8], OwnedFd)>,
+    /// What was made last, in memory that nobody else reaches.
+    made: Option<&'a CStr>,
     /// This process's directory in the host's /proc.
     proc_self: Option<OwnedFd>,
     /// Process 1 as it is numbered where it has no process table of its own.
@@ -84,9 +88,10 @@ pub(crate) struct State<'a> {
 
 impl<'a> State<'a> {
     /// Before the first operation.
-    pub(crate) fn new(arguments: &'a Arguments, report: BorrowedFd<'a>) -> Self {
+    pub(crate) fn new(arguments: &'a Arguments, report: BorrowedFd<'a>, clock: Option<&'a Clock>) -> Self {
         Self {
             arguments,
+            clock,
             report,
             go: None,
             greeter: None,
@@ -98,6 +103,7 @@ impl<'a> State<'a> {
             terminal: None,
             root: None,
             working: None,
+            made: None,
             proc_self: None,
             children: None,
             host_root: None,
@@ -160,11 +166,16 @@ impl<'a> State<'a> {
         Ok((self.working.as_ref().ok_or(Errno::BADF)?.1.as_fd(), name))
     }
 
-    /// Attaches a mount at a path inside. A link that someone puts at its end is not
-    /// followed but covered.
+    /// Attaches a mount at a path inside.
     fn attach(&mut self, mount: BorrowedFd<'_>, dest: &'a CStr) -> Result<(), Errno> {
-        let (parent, name) = self.parent(dest)?;
-        move_mount(mount, c"", parent, name, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+        if self.made == Some(dest) {
+            let (parent, name) = self.parent(dest)?;
+            move_mount(mount, c"", parent, name, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+        } else {
+            // Of a link that someone has put there the kernel would say nothing.
+            let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+            move_mount(mount, c"", self.inside(dest)?, c"", flags)?;
+        }
         // What was opened there lies beneath it now.
         let covered = |at: &[u8]| at.starts_with(dest.to_bytes());
         self.working.take_if(|(at, _)| covered(at));
@@ -173,6 +184,19 @@ impl<'a> State<'a> {
 
     /// Performs one operation.
     pub(crate) fn perform(&mut self, op: &'a Op) -> Result<(), Errno> {
+        self.do_it(op)?;
+        self.tick();
+        Ok(())
+    }
+
+    /// Something is done.
+    pub(crate) fn tick(&self) {
+        if let Some(clock) = self.clock {
+            clock.tick();
+        }
+    }
+
+    fn do_it(&mut self, op: &'a Op) -> Result<(), Errno> {
         match op {
             Op::Gather { fd } => gather(*fd),
             Op::DropGroups => set_thread_groups(&[]),
@@ -260,17 +284,22 @@ impl<'a> State<'a> {
             }
             Op::Dir { dest, mode } => {
                 let (parent, name) = self.parent(dest)?;
-                mkdirat(parent, name, Mode::from_raw_mode(*mode))
+                mkdirat(parent, name, Mode::from_raw_mode(*mode))?;
+                self.made = Some(dest);
+                Ok(())
             }
             Op::Memory { dest, mode } => {
                 let (parent, name) = self.parent(dest)?;
                 mkdirat(parent, name, Mode::from_raw_mode(*mode))?;
                 let mount = open_tree(parent, name, CLONE | OpenTreeFlags::AT_SYMLINK_NOFOLLOW)?;
+                self.made = Some(dest);
                 self.attach(mount.as_fd(), dest)
             }
             Op::MountPoint { dest } => {
                 let (parent, name) = self.parent(dest)?;
-                mknodat(parent, name, FileType::RegularFile, Mode::from_raw_mode(0o644), 0)
+                mknodat(parent, name, FileType::RegularFile, Mode::from_raw_mode(0o644), 0)?;
+                self.made = Some(dest);
+                Ok(())
             }
             Op::Symlink { target, dest } => {
                 let (parent, name) = self.parent(dest)?;

@@ -290,7 +290,7 @@ fn nothing_to_execute(plan: &mut Plan) {
 }
 
 fn try_out(plan: &Plan, arguments: &Arguments, signs: &Signs) -> Result<(), Error> {
-    match launch::run(plan, arguments, None, Passed::Keep) {
+    match launch::run(plan, arguments, None, Passed::Keep, None) {
         Ok(_) | Err(Failure::Inside(Report::Exec { .. })) => Ok(()),
         Err(failure) => Err(diagnose::error(plan, failure, signs)),
     }

@@ -298,7 +298,8 @@ pub fn namespaces(bits: i32) -> String {
     namespace_names(bits).join(" ")
 }
 
-fn lists(plan: &Plan) -> [(&'static str, &'static str, &[Step]); 3] {
+/// The three lists of steps, each with its name and its heading.
+pub fn lists(plan: &Plan) -> [(&'static str, &'static str, &[Step]); 3] {
     [
         ("outside", "The launcher:", &plan.outside),
         ("inside", "Process 1:", &plan.inside),

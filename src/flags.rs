@@ -136,7 +136,7 @@ pub static FLAGS: &[Flag] = &[
     row("new-session", Nothing, false, Life, "start the command in a session of its own"),
     row("init", Words(&["reaper|none"]), false, Life, "what is process 1: a reaper, or the command itself"),
 
-    row("explain", Perhaps("text|json"), false, Seeing, "print what would be done and why; run nothing"),
+    row("explain", Perhaps("text|json|time"), false, Seeing, "what would be done; with time: how long it takes"),
     row("check", Perhaps("text|json"), false, Seeing, "try what this machine offers, layer by layer"),
     row("diff", PerhapsAnd("text|json", "DIR"), false, Seeing, "list the changes that --overlay has kept in DIR"),
     row("status-fd", Words(&["N"]), false, Seeing, "write a record of start and end to descriptor N"),

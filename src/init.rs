@@ -15,7 +15,7 @@ use crate::orphans::Children;
 use crate::plan::Plan;
 use crate::policy::Init;
 use crate::report::Report;
-use crate::sys::{self, Flag, SignalSet, Stack, Words};
+use crate::sys::{self, Cloned, Flag, SignalSet, Stack, Words};
 
 /// The signal that brings process 1 the number of one that the launcher passes
 /// on, as the message of a real-time signal that nothing sends otherwise.
@@ -53,6 +53,7 @@ pub(crate) fn process_one<'a>(
 ) -> ! {
     let plan = prepared.plan;
     let report = state.report;
+    state.tick();
     state.go = go;
     state.greeter = greeter;
     if plan.needs_host_root() {
@@ -71,7 +72,17 @@ pub(crate) fn process_one<'a>(
         sys::exit_now(become_command(prepared, &mut state));
     }
     state.init = Some(rustix::process::getpid());
-    match sys::clone_until_exec(&prepared.stack, &mut || become_command(prepared, &mut state)) {
+    let mut cloned = sys::clone_until_exec(&prepared.stack, &mut || become_command(prepared, &mut state));
+    if cloned == Err(Errno::INVAL) {
+        // Who is to have other clocks may not share memory with who has not: so Linux
+        // 6.1; 6.12 has no objection.
+        cloned = match sys::clone(0) {
+            Ok(Cloned::Child) => sys::exit_now(become_command(prepared, &mut state)),
+            Ok(Cloned::Parent(command)) => Ok(command),
+            Err(errno) => Err(errno),
+        };
+    }
+    match cloned {
         Ok(command) => reap(plan, &mut state, command),
         Err(errno) => {
             Report::Fork(errno).send(report);
@@ -87,6 +98,9 @@ fn become_command<'a>(prepared: &'a Prepared<'a>, state: &mut State<'a>) -> i32 
         report.send(state.report);
         FAILED.into()
     };
+    if prepared.plan.init == Init::Reaper {
+        state.tick();
+    }
     let greeted = state.greeter.as_ref().map_or(Ok(()), Greeter::greet);
     if let Err(errno) = greeted.and_then(|()| sys::umask(prepared.umask)) {
         return failed(Report::Fork(errno), state);
@@ -95,6 +109,10 @@ fn become_command<'a>(prepared: &'a Prepared<'a>, state: &mut State<'a>) -> i32 
         if let Err(errno) = state.perform(&step.op) {
             return failed(Report::Last(index, errno), state);
         }
+    }
+    if state.clock.is_some() {
+        // That was what they wanted to see.
+        return 0;
     }
     // Everything of the caller's that exec passes on is as it was.
     if prepared.sigchld_ignored {

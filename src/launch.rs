@@ -23,7 +23,7 @@ use crate::record::Record;
 use crate::report::Report;
 use crate::subids::Unmapped;
 use crate::supervise::{Stage, Supervisor, Told};
-use crate::sys::{self, Arguments, Cloned, Flag, SignalFd, SignalSet, Stack, Words};
+use crate::sys::{self, Arguments, Clock, Cloned, Flag, SignalFd, SignalSet, Stack, Words};
 
 /// Where a launch failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,14 +84,24 @@ pub enum Passed {
     Keep,
 }
 
-/// Runs the plan to its end.
+/// Runs the plan to its end. With a `clock`, which ticks with each step, no command is
+/// executed.
 ///
 /// # Errors
 /// Where it failed, if the command was not executed or not waited for.
-pub fn run(plan: &Plan, arguments: &Arguments, record: Option<&Record>, passed: Passed) -> Result<Ended, Failure> {
+pub fn run(
+    plan: &Plan,
+    arguments: &Arguments,
+    record: Option<&Record>,
+    passed: Passed,
+    clock: Option<&Clock>,
+) -> Result<Ended, Failure> {
     // Whom time does not matter to need not touch the clock, whose pages take a
     // microsecond each.
     let began = plan.timeout.map_or(0, |_| sys::now());
+    if let Some(clock) = clock {
+        clock.tick();
+    }
     keep_off_closed_streams().map_err(Failure::Prepare)?;
     let (reports, report) = pipe_with(PipeFlags::CLOEXEC).map_err(Failure::Prepare)?;
     let (listener, greeter) = if record.is_some() || plan.pty || plan.trace.is_some() {
@@ -99,7 +109,8 @@ pub fn run(plan: &Plan, arguments: &Arguments, record: Option<&Record>, passed: 
     } else {
         (None, None)
     };
-    let mut state = State::new(arguments, report.as_fd());
+    let mut state = State::new(arguments, report.as_fd(), clock);
+    state.tick();
     for (index, step) in plan.outside.iter().enumerate() {
         state.perform(&step.op).map_err(|errno| Failure::Outside(index, errno))?;
     }
@@ -128,6 +139,7 @@ pub fn run(plan: &Plan, arguments: &Arguments, record: Option<&Record>, passed: 
         sigchld_ignored,
     });
     let go = if plan.waits() { Some(pipe_with(PipeFlags::CLOEXEC).map_err(Failure::Prepare)?) } else { None };
+    state.tick();
     let cloned = sys::clone(plan.namespaces);
     if !matches!(cloned, Ok(Cloned::Child)) {
         let _ = sys::umask(umask);

@@ -49,6 +49,7 @@ mod supervise;
 mod sys;
 mod syscalls;
 mod text;
+mod times;
 mod trace;
 mod units;
 mod view;
@@ -101,12 +102,19 @@ fn act(typed: Typed, arguments: &sys::Arguments, record: Option<&Record>) -> Res
                 Format::Json => explain::to_json(&plan),
             })
         }
+        Request::Time(policy) => {
+            let began = sys::now();
+            let plan = plan::build(&policy, &observe(&policy, arguments)?)?;
+            let planned = sys::now() - began;
+            let text = times::run(&plan, planned, arguments);
+            print(&text.map_err(|failure| diagnose::error(&plan, failure, &diagnose::Signs::read()))?)
+        }
         Request::Run(policy) => {
             // What is not given back here the kernel takes, all at once.
             let policy = ManuallyDrop::new(policy);
             let host = ManuallyDrop::new(observe(&policy, arguments)?);
             let plan = ManuallyDrop::new(plan::build(&policy, &host)?);
-            let ended = launch::run(&plan, arguments, record, launch::Passed::LetGo)
+            let ended = launch::run(&plan, arguments, record, launch::Passed::LetGo, None)
                 .map_err(|failure| diagnose::error(&plan, failure, &diagnose::Signs::read()))?;
             if let Some(record) = record {
                 record.ended(&ended);

@@ -308,6 +308,8 @@ pub enum Request {
     Run(Box<Policy>),
     /// Say what would be done.
     Explain(Box<Policy>, Format),
+    /// Perform the launch without the command, and tell how long its steps take.
+    Time(Box<Policy>),
     /// Say what a directory of `--overlay` holds.
     Diff(Diff),
     /// Say what this machine offers, for this, a jail without flags.
@@ -430,7 +432,7 @@ pub fn interpret(typed: Typed) -> Result<Request, Error> {
     let mut explain = None;
     for given in &typed.flags {
         if given.flag.long == "explain" {
-            explain = Some(format(given)?);
+            explain = Some(explained(given)?);
         } else {
             set(&mut policy, given)?;
         }
@@ -444,7 +446,8 @@ pub fn interpret(typed: Typed) -> Result<Request, Error> {
         Some(_) => {}
     }
     Ok(match explain {
-        Some(format) => Request::Explain(policy, format),
+        Some(Explained::Plan(format)) => Request::Explain(policy, format),
+        Some(Explained::Time) => Request::Time(policy),
         None => Request::Run(policy),
     })
 }
@@ -700,7 +703,19 @@ fn processors(given: &Given) -> Result<usize, Error> {
     })
 }
 
-/// How `--explain` and `--check` print.
+/// What `--explain` is asked for.
+#[derive(Clone, Copy)]
+enum Explained {
+    Plan(Format),
+    Time,
+}
+
+fn explained(given: &Given) -> Result<Explained, Error> {
+    let words = [("text", Explained::Plan(Format::Text)), ("json", Explained::Plan(Format::Json)), ("time", Explained::Time)];
+    if given.values.is_empty() { Ok(Explained::Plan(Format::Text)) } else { Ok(word(given, &words)?.value) }
+}
+
+/// How `--check` and `--diff` print.
 fn format(given: &Given) -> Result<Format, Error> {
     match given.values.first() {
         None => Ok(Format::Text),

@@ -73,3 +73,34 @@ fn explain_prints_what_is_then_mounted() {
     assert!(check.success());
     assert!(run(&["--explain", "--", "true"]).good().contains("read-only /usr"));
 }
+
+#[test]
+fn explain_times_the_steps_of_the_plan_and_executes_nothing() {
+    let s = Scratch::new();
+    let timed = sh_in(&s.0, "--rw . --explain=time", "echo executed | tee executed");
+    let timed = timed.good();
+    assert!(!s.0.join("executed").exists() && !timed.contains("executed"), "{timed}");
+    // The steps are those of the plan, each with a time, some of which are not 0.
+    let plan = sh_in(&s.0, "--rw . --explain", "true");
+    let steps = |text: &str, indent: &str| -> Vec<String> {
+        let lines =
+            text.lines().filter_map(|line| line.strip_prefix(indent)).map(|line| line.split("  [").next().unwrap().trim());
+        lines.map(str::to_owned).collect()
+    };
+    let planned = steps(plan.good(), "  ");
+    let times: Vec<(f64, String)> = timed
+        .lines()
+        .filter_map(|line| line.strip_prefix("  "))
+        .filter_map(|line| line.trim_start().split_once("  "))
+        .map(|(time, name)| (time.parse().expect(name), name.to_owned()))
+        .collect();
+    for step in planned.iter().filter(|step| !step.starts_with("environment: ") && !step.starts_with("execute ")) {
+        assert!(times.iter().any(|(_, name)| name == step), "{step} is not in {timed}");
+    }
+    let took = |name: &str| times.iter().find(|(_, other)| other.starts_with(name)).expect(name).0;
+    assert!(took("make process 1; new namespaces: user mount pid net") > took("hostname jail") && took("all is dead") > 0.0);
+    assert!(took("of a launch") > took("make process 1"), "{timed}");
+    // A launch that fails says so as any does, and the other formats are named.
+    sh_in(&s.0, "--rw missing --explain=time", "true").refused(&["missing"]);
+    run(&["--explain=times", "--", "true"]).refused(&["text, json, time"]);
+}
