@@ -102,7 +102,11 @@ impl<'a> View<'a> {
     /// what lies above it and not covered by another.
     pub fn places_of(&self, path: &Path) -> Vec<PathBuf> {
         let shows = |(at, backing): (&OsString, &Backing)| match backing {
-            Backing::Host(source) => below(path, source).map(|below| Path::new(at).join(below)),
+            // Not join(""), which would add a slash.
+            Backing::Host(source) => below(path, source).map(|below| match below.as_os_str().is_empty() {
+                true => PathBuf::from(at),
+                false => Path::new(at).join(below),
+            }),
             Backing::Memory => None,
         };
         let places = self.mounts.iter().filter_map(shows);
@@ -217,6 +221,9 @@ mod tests {
     #[test]
     fn what_is_shown_at_several_places_is_found_at_each() {
         let host = Host::made_up(&["/proc/keys"]);
+        let mut itself = View::new(&host, Backing::Memory, None);
+        itself.mount("/k".into(), Backing::Host("/proc/keys".into()));
+        assert_eq!(itself.places_of(Path::new("/proc/keys"))[0].as_os_str(), "/k", "without a slash");
         let mut view = View::new(&host, Backing::Host("/".into()), None);
         view.mount("/proc".into(), Backing::Memory);
         view.mount("/p".into(), Backing::Host("/proc".into()));
