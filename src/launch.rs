@@ -1,10 +1,10 @@
 //! The launcher: does what must be done before there is a jail, makes the first
 //! namespaces with process 1 in them, and waits until all is dead.
 
-use std::ffi::{CString, OsString};
+use std::ffi::{CString, OsStr};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
@@ -125,13 +125,8 @@ pub fn run(
     // Nothing is given back: the kernel does so when the launcher ends, all at once.
     let prepared = ManuallyDrop::new(Prepared {
         plan,
-        argv: words(plan.command.argv.iter().cloned()),
-        envp: words(plan.command.env.iter().map(|(name, value)| {
-            let mut both = name.clone();
-            both.push("=");
-            both.push(value);
-            both
-        })),
+        argv: Words::new(plan.command.argv.iter().map(|word| c_word(&[word])).collect()),
+        envp: Words::new(plan.command.env.iter().map(|(name, value)| c_word(&[name, OsStr::new("="), value])).collect()),
         stack: Stack::new(),
         umask,
         blocked,
@@ -203,10 +198,13 @@ fn keep_off_closed_streams() -> Result<(), Errno> {
     }
 }
 
-/// No NUL is in any of them: argv and the environment came without, and policy
-/// refuses those that flags set.
-fn words(words: impl Iterator<Item = OsString>) -> Words {
-    Words::new(words.map(|word| CString::new(word.into_vec()).unwrap_or_default()).collect())
+/// The parts, one behind the other. No NUL is in any: argv and the environment came
+/// without, and policy refuses those that flags set.
+fn c_word(parts: &[&OsStr]) -> CString {
+    // With room for the NUL: there may be megabytes of them.
+    let mut word = Vec::with_capacity(parts.iter().map(|part| part.len()).sum::<usize>() + 1);
+    parts.iter().for_each(|part| word.extend_from_slice(part.as_bytes()));
+    CString::new(word).unwrap_or_default()
 }
 
 /// Writes all of `text`, or says why not.

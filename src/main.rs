@@ -62,8 +62,7 @@ use policy::{Format, Policy, Request};
 use record::Record;
 
 /// From the command line to the exit status.
-fn story(arguments: &sys::Arguments) -> u8 {
-    let words = arguments.words.iter().skip(1).cloned().collect();
+fn story(words: Vec<OsString>, arguments: &sys::Arguments) -> u8 {
     match tell(words, arguments) {
         Ok(status) => status,
         Err(error) => {

@@ -27,7 +27,8 @@ use crate::seccomp::Made;
 #[unsafe(no_mangle)]
 extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     // Nothing waits for the C library's end: no stream of its is used.
-    exit_now(crate::story(&Arguments::of_main(argc, argv)).into())
+    let (arguments, words) = Arguments::of_main(argc, argv);
+    exit_now(crate::story(words, &arguments).into())
 }
 
 /// What a system call gives: its value or the kernel's error number.
@@ -41,17 +42,15 @@ fn check(returned: c_long) -> Result<c_long> {
     Ok(returned)
 }
 
-/// The argument strings as the kernel laid them out, and where they lie.
+/// Where the argument strings lie as the kernel laid them out.
 pub(crate) struct Arguments {
-    /// The words, `argv[0]` first.
-    pub(crate) words: Vec<OsString>,
     start: *mut u8,
     length: usize,
 }
 
 impl Arguments {
-    /// Copies the words of a C `main`'s arguments.
-    pub(crate) fn of_main(argc: c_int, argv: *const *const c_char) -> Self {
+    /// Those of a C `main`, and copies of the words behind the program's name.
+    pub(crate) fn of_main(argc: c_int, argv: *const *const c_char) -> (Self, Vec<OsString>) {
         let mut words = Vec::with_capacity(usize::try_from(argc).unwrap_or(0));
         let mut start: *mut u8 = ptr::null_mut();
         let mut end: *mut u8 = ptr::null_mut();
@@ -69,10 +68,12 @@ impl Arguments {
                 start = word.cast_mut().cast::<u8>();
             }
             end = word.cast_mut().cast::<u8>().wrapping_add(bytes.len());
-            words.push(OsString::from_vec(bytes.to_vec()));
+            if index > 0 {
+                words.push(OsString::from_vec(bytes.to_vec()));
+            }
         }
         let length = (end as usize).saturating_sub(start as usize);
-        Self { words, start, length }
+        (Self { start, length }, words)
     }
 
     /// Overwrites this process's copy of the argument strings, which anyone who
@@ -83,7 +84,7 @@ impl Arguments {
         }
         // SAFETY: start and length span the argument strings, which the kernel
         // laid out one behind the other on this process's own writable stack;
-        // nothing else refers to them, `words` are copies.
+        // nothing else refers to them, the words are copies.
         unsafe { ptr::write_bytes(self.start, 0, self.length) };
         let shown = name.len().min(self.length);
         // SAFETY: as above; `shown` is at most `length`, and `name` is elsewhere.
@@ -901,7 +902,7 @@ struct Region {
 
 /// Bytes; some 40,000 are needed for the default policy. What does not fit is
 /// the C library's to give. The kernel has no page for what is not touched.
-const REGION: usize = 512 * 1024;
+const REGION: usize = 4 * 1024 * 1024;
 
 #[cfg_attr(not(any(test, fuzzing)), global_allocator)]
 static MEMORY: Region = Region { bytes: UnsafeCell::new([0; REGION]), used: AtomicUsize::new(0) };
