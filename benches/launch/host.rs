@@ -129,7 +129,7 @@ pub fn kept(bench: &mut Bench) -> Result<()> {
             Row::new(launcher, &[], move || host.borrow_mut().ask("keeps", &line))
         })
         .collect();
-    let measures = &[("PSS, kB", 0), ("processes", 0)];
+    let measures = &[("PSS, kB", 0), ("of which its own data", 0), ("processes", 0)];
     bench.measure(Table { title: KEEPS, measures, ratios: &[], rounds: bench.rounds.div_ceil(20), rows })?;
     Ok(())
 }
@@ -141,13 +141,16 @@ fn keeps(launch: Launch) -> Result<Vec<f64>> {
         // What the launcher does once the command has begun is soon done.
         thread::sleep(Duration::from_millis(10));
         let own: Vec<u32> = family.iter().copied().filter(|&pid| name(pid) != "payload").collect();
-        let mut kilobytes = 0.0;
+        let mut kilobytes = [0.0; 2];
         for pid in &own {
             let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"));
             let rollup = rollup.map_err(|error| format!("the memory of process {pid}, {}: {error}", name(*pid)))?;
-            let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:")?.split_whitespace().next());
-            kilobytes += pss.ok_or("no PSS")?.parse::<f64>()?;
+            // The rest is the program's file, which all that run it share.
+            for (sum, field) in kilobytes.iter_mut().zip(["Pss:", "Pss_Anon:"]) {
+                let pss = rollup.lines().find_map(|line| line.strip_prefix(field)?.split_whitespace().next());
+                *sum += pss.ok_or("no PSS")?.parse::<f64>()?;
+            }
         }
-        Ok(vec![kilobytes, own.len() as f64])
+        Ok(vec![kilobytes[0], kilobytes[1], own.len() as f64])
     })
 }
