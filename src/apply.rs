@@ -27,9 +27,10 @@ use rustix::thread::{
 };
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::beside;
 use crate::caps;
 use crate::cgroup::Cgroup;
-use crate::greeting::{Greeter, Handed};
+use crate::greeting::{Greeter, Handed, Listener};
 use crate::landlock::{self, Ruleset};
 use crate::orphans::Children;
 use crate::overlay::{self, Kept};
@@ -80,6 +81,10 @@ pub(crate) struct State<'a> {
     pub(crate) init: Option<Pid>,
     /// This process's children, where it adopts orphans.
     pub(crate) children: Option<Children>,
+    /// On which the network namespace comes that is made meanwhile.
+    pub(crate) network: Option<Listener>,
+    /// Was it joined?
+    joined: bool,
     /// The host's root, cloned before anything lay on it, for binds of `/`.
     host_root: Option<OwnedFd>,
     /// The host's directory that something was cloned from last.
@@ -106,6 +111,8 @@ impl<'a> State<'a> {
             made: None,
             proc_self: None,
             children: None,
+            network: None,
+            joined: false,
             host_root: None,
             source: None,
         }
@@ -252,6 +259,12 @@ impl<'a> State<'a> {
             }
             Op::Uptime { now } => self.set_clocks(*now),
             Op::Hostname { name } => sethostname(name.as_encoded_bytes()),
+            Op::JoinNetwork => {
+                self.joined = self.network.take().is_some_and(|listener| beside::join(&listener));
+                if self.joined { Ok(()) } else { sys::unshare(libc::CLONE_NEWNET) }
+            }
+            // Who made it has done so.
+            Op::LoopbackUp if self.joined => Ok(()),
             Op::LoopbackUp => sys::loopback_up(),
             Op::RootMemory => {
                 let mount = memory(None, 0o755, MountAttrFlags::empty())?;

@@ -145,8 +145,10 @@ pub fn refused(errno: Errno, signs: &Signs) -> Option<(Layer, String)> {
 
 /// Turns a failed launch into the error that is printed.
 pub fn error(plan: &Plan, failure: Failure, signs: &Signs) -> Error {
+    let joins = |index: usize| plan.inside.get(index).is_some_and(|step| step.op == Op::JoinNetwork);
     match failure {
         Failure::Prepare(errno) => plain("prepare the launch", errno, signs),
+        Failure::Inside(Report::Inside(index, errno)) if joins(index) => error(plan, Failure::Namespaces(errno), signs),
         Failure::Namespaces(errno) => {
             let error = plain(&format!("make the namespaces {}", namespaces(plan.namespaces)), errno, signs);
             let remedy = or_without(Degradable::Namespaces, error.remedy);
@@ -278,7 +280,7 @@ fn step(step: Option<&Step>, errno: Errno, signs: &Signs) -> Error {
 fn degradable(op: &Op) -> Option<Degradable> {
     let layers = [
         (matches!(op, Op::MapIds { .. } | Op::RootMemory | Op::EnterRoot), Degradable::Namespaces),
-        (matches!(op, Op::LoopbackUp), Degradable::Net),
+        (matches!(op, Op::JoinNetwork | Op::LoopbackUp), Degradable::Net),
         (matches!(op, Op::Hostname { .. }), Degradable::Hostname),
         (matches!(op, Op::Proc { .. }), Degradable::Proc),
         (matches!(op, Op::NoUserNamespaces), Degradable::UsernsLimit),
@@ -400,6 +402,7 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
         | Op::NewKeyring
         | Op::HostRoot
         | Op::Hostname { .. }
+        | Op::JoinNetwork
         | Op::LoopbackUp
         | Op::RootMemory
         | Op::EnterRoot

@@ -71,6 +71,7 @@ impl fmt::Display for Op {
             Self::HostRoot => f.write_str("stay in the host's root: no namespaces"),
             Self::Uptime { now } => write!(f, "monotonic and boot clocks that show {} s now", now.as_secs_f64()),
             Self::Hostname { name } => write!(f, "hostname {}", shown(name)),
+            Self::JoinNetwork => f.write_str("own network, made meanwhile"),
             Self::LoopbackUp => f.write_str("own loopback, up"),
             Self::RootMemory => f.write_str("start from an empty root"),
             Self::RootTree { source, access: a } => write!(f, "start from {}, {}", Path(source), access(*a)),
@@ -173,6 +174,7 @@ impl Op {
             Self::HostRoot => "host-root",
             Self::Uptime { .. } => "uptime",
             Self::Hostname { .. } => "hostname",
+            Self::JoinNetwork => "join-network",
             Self::LoopbackUp => "loopback-up",
             Self::RootMemory => "root-memory",
             Self::RootTree { .. } => "root-tree",
@@ -252,6 +254,7 @@ impl Op {
             | Self::HostRoot
             | Self::Uptime { .. }
             | Self::Hostname { .. }
+            | Self::JoinNetwork
             | Self::LoopbackUp
             | Self::EnterRoot
             | Self::LockMounts { .. }

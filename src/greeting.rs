@@ -30,6 +30,8 @@ pub(crate) enum Handed {
     Refusals,
     /// Process 1, to its keeper.
     ProcessOne,
+    /// A network namespace, to process 1.
+    Network,
 }
 
 impl Handed {
@@ -38,6 +40,7 @@ impl Handed {
             Self::Terminal => b't',
             Self::Refusals => b'r',
             Self::ProcessOne => b'p',
+            Self::Network => b'n',
         }
     }
 }
@@ -52,6 +55,8 @@ pub(crate) enum Heard {
     Refusals(OwnedFd),
     /// Who process 1 is.
     ProcessOne(OwnedFd),
+    /// A network namespace.
+    Network(OwnedFd),
     /// It is executing the command, or has reported why not.
     Gone,
 }
@@ -108,9 +113,10 @@ impl Listener {
         }
         match (byte, file) {
             // The descriptor is lost where there is no room for one.
-            ([b't' | b'r' | b'p'], None) => Err(Errno::MFILE),
+            ([b't' | b'r' | b'p' | b'n'], None) => Err(Errno::MFILE),
             ([b'r'], Some(file)) => Ok(Heard::Refusals(file)),
             ([b'p'], Some(file)) => Ok(Heard::ProcessOne(file)),
+            ([b'n'], Some(file)) => Ok(Heard::Network(file)),
             (_, Some(file)) => Ok(Heard::Terminal(file)),
             (_, None) => sender.map(Heard::Command).ok_or(Errno::IO),
         }

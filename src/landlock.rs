@@ -171,6 +171,7 @@ fn rights<'a>(op: &'a Op, sealed: &[&CStr]) -> Option<(&'a CStr, u64)> {
         | Op::HostRoot
         | Op::Uptime { .. }
         | Op::Hostname { .. }
+        | Op::JoinNetwork
         | Op::LoopbackUp
         | Op::Dir { .. }
         | Op::MountPoint { .. }

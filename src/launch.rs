@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::apply::State;
+use crate::beside::Beside;
 use crate::cgroup::Counted;
 use crate::error::{FAILED, TIMED_OUT};
 use crate::greeting;
@@ -134,19 +135,30 @@ pub fn run(
         sigchld_ignored,
     });
     let go = if plan.waits() { Some(pipe_with(PipeFlags::CLOEXEC).map_err(Failure::Prepare)?) } else { None };
+    let (network, maker) = if plan.joins_network() {
+        let (listener, greeter) = greeting::pair().map_err(Failure::Prepare)?;
+        (Some(listener), Some(greeter))
+    } else {
+        (None, None)
+    };
     state.tick();
-    let cloned = sys::clone(plan.namespaces);
+    let namespaces = if network.is_some() { plan.namespaces & !libc::CLONE_NEWNET } else { plan.namespaces };
+    let cloned = sys::clone(namespaces);
     if !matches!(cloned, Ok(Cloned::Child)) {
         let _ = sys::umask(umask);
     }
     match cloned.map_err(Failure::Namespaces)? {
         Cloned::Child => {
             // Process 1 notices the launcher's death by this end being gone.
-            drop((reports, listener, signals));
+            drop((reports, listener, signals, maker));
+            state.network = network;
             let go = go.map(|(read, _)| read);
             process_one(&prepared, state, go, greeter)
         }
         Cloned::Parent(child) => {
+            // If it cannot be started process 1 does its work.
+            let beside = maker.and_then(|greeter| Beside::start(child, greeter).ok());
+            drop(network);
             // From here on process 1 gets what its process group gets.
             let early = SignalSet::pending().unwrap_or(every);
             let (children, cgroup, kept) = (state.children.take(), state.cgroup.take(), state.kept.take());
@@ -178,6 +190,7 @@ pub fn run(
                 tracer,
                 cgroup,
                 kept,
+                beside,
                 tie: None,
                 asked_to_end: false,
             }

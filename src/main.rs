@@ -13,6 +13,7 @@ use std::path::Path;
 
 mod apply;
 mod args;
+mod beside;
 mod caps;
 mod cgroup;
 mod check;

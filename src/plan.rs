@@ -108,6 +108,8 @@ pub enum Op {
     Uptime { now: Duration },
     /// Name the machine.
     Hostname { name: OsString },
+    /// Join the network namespace that was made meanwhile.
+    JoinNetwork,
     /// Bring the own loopback up.
     LoopbackUp,
     /// Start from an empty root.
@@ -286,6 +288,11 @@ impl Plan {
         self.inside.iter().any(|step| matches!(step.op, Op::MapSubids { .. } | Op::AwaitNetwork))
     }
 
+    /// Is the network namespace made beside process 1?
+    pub fn joins_network(&self) -> bool {
+        self.inside.iter().any(|step| step.op == Op::JoinNetwork)
+    }
+
     /// Is the host's `/` itself shown somewhere?
     pub fn needs_host_root(&self) -> bool {
         self.inside.iter().any(|step| shows_host_root(&step.op))
@@ -398,8 +405,17 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     if (namespaces | later) & libc::CLONE_NEWUTS != 0 {
         own.push(Step { op: Op::Hostname { name: policy.hostname.value.clone() }, asked: policy.hostname.asked.clone() });
     }
+    let mut network = Vec::new();
     if policy.net.value != Net::Host {
-        own.push(Step { op: Op::LoopbackUp, asked: policy.net.asked.clone() });
+        // A second processor makes the namespace while the first goes on. Who sees the
+        // host's processes would see that process, too.
+        if !lock && own_pids && namespaces & libc::CLONE_NEWNET != 0 && host.processors().is_ok_and(|all| all.len() > 1) {
+            network.push(Step { op: Op::JoinNetwork, asked: policy.net.asked.clone() });
+        }
+        network.push(Step { op: Op::LoopbackUp, asked: policy.net.asked.clone() });
+    }
+    if network.len() < 2 {
+        own.append(&mut network);
     }
     if !lock {
         inside.append(&mut own);
@@ -422,6 +438,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     if !bare {
         inside.push(default(Op::EnterRoot));
     }
+    inside.append(&mut network);
     if lock {
         let asked = policy.caps.iter().find(|(number, _)| *number == caps::SYS_ADMIN).map(|(_, asked)| asked.clone());
         inside.push(Step { op: Op::LockMounts { namespaces: later, ids: kept.into() }, asked });

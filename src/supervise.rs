@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, getpid, pidfd_open, pidfd_send_signal, waitpid};
 
+use crate::beside::Beside;
 use crate::cgroup::Cgroup;
 use crate::error::FAILED;
 use crate::greeting::{Heard, Listener};
@@ -63,6 +64,8 @@ pub(crate) struct Supervisor<'a> {
     pub(crate) tracer: Option<Tracer<'a>>,
     /// Has someone asked for the end?
     pub(crate) asked_to_end: bool,
+    /// Makes the network namespace. It is waited for with this.
+    pub(crate) beside: Option<Beside>,
     /// With `--init none`: ends process 1 if this one is killed.
     pub(crate) tie: Option<Keeper>,
     /// With limits of the whole jail. It is removed with this.
@@ -129,6 +132,7 @@ impl<'a> Supervisor<'a> {
             let spared = [pasta, keeper, other, kept].into_iter().flatten().collect::<Vec<_>>();
             children.end_all(&spared);
         }
+        self.beside = None;
         let drained = ended.and_then(|status| self.drain().map(|()| status));
         // What the launcher says is said on the caller's terminal as it was.
         self.relay = None;
@@ -373,8 +377,8 @@ impl<'a> Supervisor<'a> {
             Heard::Refusals(refusals) => {
                 self.tracer = self.plan.trace.as_ref().map(|trace| Tracer::start(refusals, trace));
             }
-            // Said to a keeper alone.
-            Heard::ProcessOne(_) => {}
+            // Said to a keeper, and to process 1.
+            Heard::ProcessOne(_) | Heard::Network(_) => {}
             Heard::Gone => {
                 self.listener = None;
                 // A failure was reported before this end was closed.

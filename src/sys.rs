@@ -154,6 +154,48 @@ pub(crate) fn clone_until_exec(stack: &Stack, act: &mut dyn FnMut() -> c_int) ->
     Pid::from_raw(pid).ok_or(Errno::SRCH)
 }
 
+/// Makes a process that does `act` in this one's memory, beside it, and ends by the
+/// status that `act` gives. Its end is no signal; see `wait_beside`.
+///
+/// Both have one `errno`: `act` may use no function that sets or reads it, nor one that
+/// takes a lock.
+pub(crate) fn clone_beside(stack: &Stack, act: &'static (dyn Fn() -> c_int + Sync)) -> Result<Pid> {
+    type Act = &'static (dyn Fn() -> c_int + Sync);
+    extern "C" fn enter(act: *mut libc::c_void) -> c_int {
+        // SAFETY: it points to what `clone_beside` has leaked.
+        let act = unsafe { &*act.cast::<Act>() };
+        act()
+    }
+    let act: &'static mut Act = Box::leak(Box::new(act));
+    let top = stack.0.as_ptr().wrapping_add(Stack::SIZE);
+    let top = top.wrapping_sub(top as usize % 16).cast();
+    // SAFETY: the stack lives as long as this process and is nobody else's, as is what
+    // `act` refers to; that two run in one memory is what Sync is for.
+    let pid = unsafe { libc::clone(enter, top, libc::CLONE_VM, ptr::from_mut(act).cast()) };
+    let pid = i32::try_from(check(c_long::from(pid))?).unwrap_or(0);
+    Pid::from_raw(pid).ok_or(Errno::SRCH)
+}
+
+/// Waits for the end of what `clone_beside` has made.
+pub(crate) fn wait_beside(pid: Pid) {
+    // SAFETY: null asks for no status.
+    while unsafe { libc::waitpid(pid.as_raw_nonzero().get(), ptr::null_mut(), libc::__WALL) } < 0
+        && check(-1).err() == Some(Errno::INTR)
+    {}
+}
+
+/// unshare(2) of the network, without errno.
+pub(crate) fn unshare_network() -> Result<()> {
+    // SAFETY: the descriptor table is not unshared.
+    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }
+}
+
+/// Closes a descriptor whose owner is never dropped.
+pub(crate) fn close(fd: BorrowedFd<'_>) {
+    // SAFETY: callers say that nobody uses it any more.
+    unsafe { libc::close(fd.as_raw_fd()) };
+}
+
 /// unshare(2) for namespaces.
 pub(crate) fn unshare(namespaces: c_int) -> Result<()> {
     // SAFETY: only CLONE_NEW* bits are passed, never CLONE_FILES, which is what
@@ -274,20 +316,19 @@ pub(crate) fn keys_are_refused() -> bool {
     })
 }
 
-/// Brings the interface `lo` up; the kernel then gives it its addresses.
+/// Brings the interface `lo` up, without errno; the kernel then gives it its addresses.
 pub(crate) fn loopback_up() -> Result<()> {
-    // SAFETY: no memory is passed.
-    let raw = check(c_long::from(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) }))?;
-    // SAFETY: just opened and owned by nothing else.
-    let socket = unsafe { OwnedFd::from_raw_fd(c_int::try_from(raw).unwrap_or(-1)) };
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+    let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     // SAFETY: ifreq is plain data, of which all zeros is a value.
     let mut request: libc::ifreq = unsafe { MaybeUninit::zeroed().assume_init() };
     request.ifr_name[0] = b'l' as c_char;
     request.ifr_name[1] = b'o' as c_char;
     request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as i16;
-    // SAFETY: request is an ifreq with the name and the flags that SIOCSIFFLAGS reads.
-    check(c_long::from(unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request) }))?;
-    Ok(())
+    // SAFETY: this request reads an ifreq with the name and the flags.
+    let up = unsafe { rustix::ioctl::Setter::<{ libc::SIOCSIFFLAGS as rustix::ioctl::Opcode }, _>::new(request) };
+    // SAFETY: as above.
+    unsafe { rustix::ioctl::ioctl(&socket, up) }
 }
 
 /// execve(2). Returns only when it failed.
