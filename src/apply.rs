@@ -261,6 +261,9 @@ impl<'a> State<'a> {
             Op::Hostname { name } => sethostname(name.as_encoded_bytes()),
             Op::JoinNetwork => {
                 self.joined = self.network.take().is_some_and(|listener| beside::join(&listener));
+                // Until now the one that made it may have held what tells of the launcher's
+                // end, and that may have come before process 1 was to be told.
+                self.launcher_lives()?;
                 if self.joined { Ok(()) } else { sys::unshare(libc::CLONE_NEWNET) }
             }
             // Who made it has done so.

@@ -2,17 +2,17 @@
 //! beside process 1, while that builds the view, and joined in the end. Where that does
 //! not work out, process 1 makes its own.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, set_parent_process_death_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, set_parent_process_death_signal, waitpid};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
 use crate::greeting::{Greeter, Handed, Heard, Listener};
 use crate::sys::{self, Stack};
 
-/// The process, as the launcher has it. It ends by itself.
+/// The process, as the launcher has it, until it has ended, which it does by itself.
 pub(crate) struct Beside(Pid);
 
 impl Beside {
@@ -31,15 +31,26 @@ impl Beside {
     }
 }
 
-impl Drop for Beside {
-    fn drop(&mut self) {
+impl Beside {
+    /// Takes it in, if it has ended; gives it back if not.
+    pub(crate) fn take_in(self) -> Option<Self> {
+        match waitpid(Some(self.0), WaitOptions::NOHANG) {
+            Ok(None) | Err(Errno::INTR) => Some(self),
+            Ok(Some(_)) | Err(_) => None,
+        }
+    }
+
+    /// Ends it, and takes it in.
+    pub(crate) fn end(self) {
         let _ = sys::kill(self.0, libc::SIGKILL);
-        sys::wait_beside(self.0);
+        while matches!(waitpid(Some(self.0), WaitOptions::empty()), Err(Errno::INTR)) {}
     }
 }
 
 /// Makes the namespace in the jail's user namespace, whose owner the caller is.
 fn make(process_one: Pid, greeter: &Greeter) -> Result<(), Errno> {
+    // Among them the end of a pipe by which process 1 knows that the launcher lives.
+    sys::close_all_but(0, &[greeter.as_fd().as_raw_fd()], &[])?;
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let jail = pidfd_open(process_one, PidfdFlags::empty())?;
     move_into_thread_name_spaces(jail.as_fd(), ThreadNameSpaceType::USER)?;

@@ -104,17 +104,22 @@ pub fn run(
         clock.tick();
     }
     keep_off_closed_streams().map_err(Failure::Prepare)?;
-    let (reports, report) = pipe_with(PipeFlags::CLOEXEC).map_err(Failure::Prepare)?;
     let (listener, greeter) = if record.is_some() || plan.pty || plan.trace.is_some() {
         greeting::pair().map(|(listener, greeter)| (Some(listener), Some(greeter))).map_err(Failure::Prepare)?
     } else {
         (None, None)
     };
-    let mut state = State::new(arguments, report.as_fd(), clock);
+    // Nothing is reported of what is done outside.
+    let mut state = State::new(arguments, CWD, clock);
     state.tick();
     for (index, step) in plan.outside.iter().enumerate() {
         state.perform(&step.op).map_err(|errno| Failure::Outside(index, errno))?;
     }
+
+    // Now, so that no process made outside holds an end: process 1 is to see that the
+    // launcher's is gone.
+    let (reports, report) = pipe_with(PipeFlags::CLOEXEC).map_err(Failure::Prepare)?;
+    state.report = report.as_fd();
 
     // A caller that ignores SIGCHLD would have the kernel throw statuses away.
     let sigchld_ignored = sys::ignore_sigchld(false);

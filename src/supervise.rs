@@ -64,7 +64,7 @@ pub(crate) struct Supervisor<'a> {
     pub(crate) tracer: Option<Tracer<'a>>,
     /// Has someone asked for the end?
     pub(crate) asked_to_end: bool,
-    /// Makes the network namespace. It is waited for with this.
+    /// Makes the network namespace.
     pub(crate) beside: Option<Beside>,
     /// With `--init none`: ends process 1 if this one is killed.
     pub(crate) tie: Option<Keeper>,
@@ -132,7 +132,9 @@ impl<'a> Supervisor<'a> {
             let spared = [pasta, keeper, other, kept].into_iter().flatten().collect::<Vec<_>>();
             children.end_all(&spared);
         }
-        self.beside = None;
+        if let Some(beside) = self.beside.take() {
+            beside.end();
+        }
         let drained = ended.and_then(|status| self.drain().map(|()| status));
         // What the launcher says is said on the caller's terminal as it was.
         self.relay = None;
@@ -216,6 +218,7 @@ impl<'a> Supervisor<'a> {
                     self.pass_on(&caught);
                 }
                 if caught.signal == libc::SIGCHLD {
+                    self.beside = self.beside.take().and_then(Beside::take_in);
                     if let Some(status) = self.child_changed().map_err(Failure::Supervise)? {
                         return Ok(status);
                     }

@@ -155,10 +155,10 @@ pub(crate) fn clone_until_exec(stack: &Stack, act: &mut dyn FnMut() -> c_int) ->
 }
 
 /// Makes a process that does `act` in this one's memory, beside it, and ends by the
-/// status that `act` gives. Its end is no signal; see `wait_beside`.
+/// status that `act` gives.
 ///
-/// Both have one `errno`: `act` may use no function that sets or reads it, nor one that
-/// takes a lock.
+/// Both have one `errno`: of what sets it `act` may use only what does so when it fails,
+/// and no function that takes a lock.
 pub(crate) fn clone_beside(stack: &Stack, act: &'static (dyn Fn() -> c_int + Sync)) -> Result<Pid> {
     type Act = &'static (dyn Fn() -> c_int + Sync);
     extern "C" fn enter(act: *mut libc::c_void) -> c_int {
@@ -171,17 +171,9 @@ pub(crate) fn clone_beside(stack: &Stack, act: &'static (dyn Fn() -> c_int + Syn
     let top = top.wrapping_sub(top as usize % 16).cast();
     // SAFETY: the stack lives as long as this process and is nobody else's, as is what
     // `act` refers to; that two run in one memory is what Sync is for.
-    let pid = unsafe { libc::clone(enter, top, libc::CLONE_VM, ptr::from_mut(act).cast()) };
+    let pid = unsafe { libc::clone(enter, top, libc::CLONE_VM | libc::SIGCHLD, ptr::from_mut(act).cast()) };
     let pid = i32::try_from(check(c_long::from(pid))?).unwrap_or(0);
     Pid::from_raw(pid).ok_or(Errno::SRCH)
-}
-
-/// Waits for the end of what `clone_beside` has made.
-pub(crate) fn wait_beside(pid: Pid) {
-    // SAFETY: null asks for no status.
-    while unsafe { libc::waitpid(pid.as_raw_nonzero().get(), ptr::null_mut(), libc::__WALL) } < 0
-        && check(-1).err() == Some(Errno::INTR)
-    {}
 }
 
 /// unshare(2) of the network, without errno.

@@ -43,7 +43,7 @@ pub fn run(plan: &Plan, planned: u64, arguments: &Arguments) -> Result<String, F
 /// What ends with each tick of the clock but the first, and under which heading.
 fn names(plan: &Plan) -> Vec<(&'static str, String)> {
     let [outside, inside, last] = lists(plan).map(|(_, title, steps)| steps.iter().map(move |step| (title, step.op.to_string())));
-    let mut all = vec![(LAUNCHER, "pipes".into())];
+    let mut all = vec![(LAUNCHER, "streams that are closed".into())];
     all.extend(outside);
     all.push((LAUNCHER, "signals, and what the command is given".into()));
     let new = if plan.namespaces == 0 { "none".into() } else { namespaces(plan.namespaces) };

@@ -81,6 +81,8 @@ struct Fault {
     process: usize,
     call: usize,
     what: What,
+    /// Does the launch go on without that process?
+    spared: bool,
 }
 
 impl Fault {
@@ -355,7 +357,8 @@ impl<'a> Drive<'a> {
                 kill(pid, Signal::SIGKILL).expect("kill");
                 // From here on the command cannot end by itself: what ends it is
                 // what the test is about.
-                for (pid, _) in self.all.iter().filter(|(_, traced)| traced.command) {
+                let ends = self.fault.is_some_and(|fault| !fault.spared);
+                for (pid, _) in self.all.iter().filter(|(_, traced)| traced.command && ends) {
                     let _ = ptrace::interrupt(*pid);
                 }
             }
@@ -379,7 +382,7 @@ impl<'a> Drive<'a> {
     fn resume(&self, pid: Pid, signal: Option<Signal>) {
         let traced = self.all[&pid];
         let struck = self.fault.is_some() && !self.pending;
-        if traced.command && struck && self.fault.is_some_and(|fault| fault.kills()) {
+        if traced.command && struck && self.fault.is_some_and(|fault| fault.kills() && !fault.spared) {
             return;
         }
         let stops = match self.fault {
@@ -570,6 +573,7 @@ impl Case {
         let right = match &run.hit {
             // Too late to meet a call: nothing may have changed.
             None => as_asked,
+            Some(_) if fault.kills() && fault.spared => as_asked,
             Some(_) if launcher_killed => begun && run.status == -libc::SIGKILL,
             Some(hit) if fault.kills() => {
                 // Within execve nobody can tell it from the command's own end.
@@ -776,24 +780,27 @@ fn everywhere(flags: &str, whats: &[What]) {
     let (files, mounts_before) = (case.files(), mounts());
     let mut findings: Vec<Finding> = Vec::new();
     let (mut runs, mut longest) = (0, Duration::ZERO);
-    // Without a reaper the third process is the keeper, and where changes are kept the
+    // The one that makes the network namespace, which process 1 can do itself.
+    let makes = |calls: &&Vec<c_long>| calls.contains(&libc::SYS_unshare) && calls.contains(&libc::SYS_pidfd_open);
+    let beside = good.calls.iter().position(|calls| makes(&calls));
+    assert!(
+        beside.is_some() || ["host", "sys_admin"].iter().any(|without| flags.contains(without)),
+        "{flags}: nothing is made beside: is there one processor only?"
+    );
+    // Without a reaper the last process before the command is the keeper, and where changes are kept the
     // second, which runs beside the launch and not in it: tests/life.rs and overlay.rs
     // see what it does.
     let keeper = if flags.contains("--init none") {
-        Some(2)
+        Some(beside.map_or(2, |beside| beside + 1))
     } else if flags.contains("KEPT") {
         Some(1)
     } else {
         None
     };
-    // The launcher of a run that keeps changes is killed in overlay.rs, at any moment and
-    // not traced: where the driver kills it while the command is in exec, the kernel was
-    // seen not to pass its death on to the traced process 1.
-    let spared = if flags.contains("KEPT") && whats.contains(&What::KillBefore) { Some(0) } else { None };
-    for (process, calls) in good.calls.iter().enumerate().filter(|(process, _)| ![keeper, spared].contains(&Some(*process))) {
+    for (process, calls) in good.calls.iter().enumerate().filter(|(process, _)| keeper != Some(*process)) {
         for (call, number) in calls.iter().enumerate() {
             for what in whats.iter().copied().filter(|what| applies(*what, *number)) {
-                let fault = Fault { process, call, what };
+                let fault = Fault { process, call, what, spared: beside == Some(process) };
                 let run = case.run(Some(fault));
                 runs += 1;
                 longest = longest.max(run.lived);

@@ -418,8 +418,10 @@ fn it_costs_nothing_where_it_is_not_asked_for() {
     };
     let traced = calls("--trace-denied");
     let plain = calls("");
-    for call in [" seccomp(", " socketpair(", " sendmsg("] {
-        assert!(traced.contains(call) && !plain.contains(call), "{call}");
+    // What makes the network namespace is handed over by the same calls, once.
+    for (call, without) in [(" seccomp(", 0), (" socketpair(", 1), (" sendmsg(", 1)] {
+        let count = |log: &str| log.matches(call).count();
+        assert!(count(&traced) > without && count(&plain) <= without, "{call}");
     }
 }
 
