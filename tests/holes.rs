@@ -57,10 +57,15 @@ impl Served {
     }
 
     fn with(flags: &str) -> Self {
+        Self::after(":", flags)
+    }
+
+    /// `first` is a shell command that comes before jail.
+    fn after(first: &str, flags: &str) -> Self {
         let s = Scratch::new();
         let server = s.file("server.py", SERVER);
         let script = format!(
-            "exec {} {flags} --ro-bind {} /server.py --status-fd 3 -- python3 /server.py 8000 3>&1 >&2",
+            "{first}; exec {} {flags} --ro-bind {} /server.py --status-fd 3 -- python3 /server.py 8000 3>&1 >&2",
             jail().display(),
             server.display()
         );
@@ -209,6 +214,16 @@ fn many_at_once_and_one_after_another() {
 }
 
 #[test]
+fn with_few_descriptors_some_wait_and_none_is_lost() {
+    let served = Served::after("ulimit -n 80", "--publish 127.0.0.1:0:8000");
+    let mut streams: Vec<TcpStream> = (0..30).map(|_| served.connect("e")).collect();
+    for stream in &mut streams {
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(rest(stream), "all heard");
+    }
+}
+
+#[test]
 fn nothing_else_is_reached_from_either_side() {
     let served = Served::with("--publish 127.0.0.2:0:8000 --publish 127.0.0.2:0:8001");
     // Another address of the same port, and a port inside on which nobody listens.
@@ -326,4 +341,22 @@ fn it_works_with_other_flags() {
         let served = Served::with(&format!("--publish 127.0.0.1:0:8000 {flags}"));
         assert_eq!(rest(&mut served.connect("p")), "'127.0.0.1'", "{flags}");
     }
+}
+
+#[test]
+fn it_works_for_root() {
+    let script = "python3 -c 'import socket
+s = socket.create_server((\"127.0.0.1\", 80)); c = s.accept()[0]; c.sendall(b\"served\")' & sleep 0.1; wait";
+    let connect = "python3 -c 'import socket, time
+for i in range(200):
+    try:
+        s = socket.create_connection((\"127.0.0.1\", 47014)); said = s.recv(9)
+        if said: print(said); break
+    except OSError: pass
+    time.sleep(0.05)'";
+    let both = format!("jail --as-root --publish 47014:80 -- sh -c '{}' & {connect}; wait", script.replace('\'', "'\\''"));
+    if we_are_root() {
+        assert_eq!(outside_in(Path::new("/"), true, &both).good(), "b'served'");
+    }
+    assert_eq!(outside_in(Path::new("/"), false, &both).good(), "b'served'");
 }
