@@ -37,6 +37,7 @@ use crate::overlay::{self, Kept};
 use crate::plan::{Mapped, Op, Over, Range};
 use crate::policy::Access;
 use crate::pty;
+use crate::publish::Listening;
 use crate::report::{NAMESPACES, Report};
 use crate::sys::{self, Arguments, Clock, Cloned, MountAttr, SignalSet};
 
@@ -61,6 +62,8 @@ pub(crate) struct State<'a> {
     pub(crate) greeter: Option<Greeter>,
     /// Made by `Op::MakeCgroup`.
     pub(crate) cgroup: Option<Cgroup>,
+    /// Made by `Op::Publish`.
+    pub(crate) published: Vec<Listening>,
     /// Made by `Op::KeepChanges`.
     pub(crate) kept: Option<Kept>,
     /// Made by `Op::Ruleset`.
@@ -101,6 +104,7 @@ impl<'a> State<'a> {
             go: None,
             greeter: None,
             cgroup: None,
+            published: Vec::new(),
             kept: None,
             ruleset: None,
             init: None,
@@ -417,7 +421,11 @@ impl<'a> State<'a> {
                 Mapped::All { uids, gids } => self.unshare_and_map(*namespaces, uids, gids),
             },
             Op::NoUserNamespaces => self.allow_no_user_namespaces(),
-            Op::AwaitNetwork => {
+            Op::Publish { hole } => {
+                self.published.push(Listening::new(*hole)?);
+                Ok(())
+            }
+            Op::AwaitNetwork | Op::AwaitPublisher => {
                 Report::AwaitsNetwork.send(self.report);
                 self.wait_for_launcher()
             }

@@ -227,6 +227,7 @@ impl Without<'_> {
             policy.caps.first().map(|(_, asked)| asked.clone()),
             policy.net.asked.clone().filter(|_| policy.net.value == Net::Pasta),
             policy.pty.clone(),
+            policy.publish.first().map(|(_, asked)| asked.clone()),
         ];
         match asked.into_iter().flatten().next() {
             None => Ok(()),
@@ -282,6 +283,10 @@ impl Without<'_> {
         const LAYER: Degradable = Degradable::Net;
         if self.out.policy.net.value != Net::None || !self.goes_without(LAYER) {
             return Ok(());
+        }
+        if let Some((_, asked)) = self.out.policy.publish.first() {
+            let problem = "it needs a network of the jail's own, which this machine refuses";
+            return Err(self.refuse(Some(asked), LAYER, problem, None));
         }
         self.out.policy.net.value = Net::Host;
         if self.names(LAYER) {

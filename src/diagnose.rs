@@ -170,6 +170,7 @@ pub fn error(plan: &Plan, failure: Failure, signs: &Signs) -> Error {
         },
         Failure::Killed(None) => plain("wait for the command", Errno::CHILD, signs),
         Failure::Pasta(failure) => pasta(plan, failure),
+        Failure::Publish(errno) => step(plan.inside.iter().find(|step| step.op == Op::AwaitPublisher), errno, signs),
         Failure::Subids(failure) => unmapped(plan, failure),
         Failure::Outside(index, errno) => step(plan.outside.get(index), errno, signs),
         Failure::Inside(Report::Inside(index, errno)) => step(plan.inside.get(index), errno, signs),
@@ -382,6 +383,16 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
             Layer::Kernel,
             "it is built without system-call filters (CONFIG_SECCOMP_FILTER)".into(),
         ),
+        Op::Publish { .. } if errno == Errno::ADDRINUSE => {
+            (Layer::Kernel, "another process listens there: end it, or name another port or address, e.g. 127.0.0.2".into())
+        }
+        Op::Publish { .. } if errno == Errno::ADDRNOTAVAIL => {
+            (Layer::Kernel, "this machine has no such address: name one of its own, e.g. any 127.x.y.z".into())
+        }
+        Op::Publish { hole } if matches!(errno, Errno::ACCESS | Errno::PERM) && hole.at.port() != 0 => (
+            Layer::KernelSetting,
+            "ports below net.ipv4.ip_unprivileged_port_start are root's: name a higher one outside, e.g. 8080:80".into(),
+        ),
         Op::NewKeyring if errno == Errno::DQUOT => (
             Layer::KernelSetting,
             "each jail has a keyring, and the caller has as many keys as kernel.keys.maxkeys allows: sysctl -w kernel.keys.maxkeys=20000 as root, or run fewer at once".into(),
@@ -408,6 +419,8 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
         | Op::EnterRoot
         | Op::LockMounts { .. }
         | Op::AwaitNetwork
+        | Op::AwaitPublisher
+        | Op::Publish { .. }
         | Op::TellNamespaces
         | Op::Disguise
         | Op::NotDumpable

@@ -116,6 +116,11 @@ impl fmt::Display for Op {
             Self::LockMounts { namespaces: n, .. } => write!(f, "lock the mounts; new namespaces: {}", namespaces(*n)),
             Self::NoUserNamespaces => f.write_str("no user namespace may be made"),
             Self::AwaitNetwork => f.write_str("wait until pasta has connected the network"),
+            Self::AwaitPublisher => f.write_str("wait until what is published is relayed"),
+            Self::Publish { hole } if hole.at.port() == 0 => {
+                write!(f, "publish: a free port of {} reaches port {} inside", hole.at.ip(), hole.to)
+            }
+            Self::Publish { hole } => write!(f, "publish: {} reaches port {} inside", hole.at, hole.to),
             Self::TellNamespaces => f.write_str("tell which namespaces these are, for the record"),
             Self::Disguise => f.write_str("wipe the launcher's arguments and name"),
             Self::NotDumpable => f.write_str("close process 1 to others"),
@@ -200,6 +205,8 @@ impl Op {
             Self::LockMounts { .. } => "lock-mounts",
             Self::NoUserNamespaces => "no-user-namespaces",
             Self::AwaitNetwork => "await-network",
+            Self::AwaitPublisher => "await-publisher",
+            Self::Publish { .. } => "publish",
             Self::TellNamespaces => "tell-namespaces",
             Self::Disguise => "disguise",
             Self::NotDumpable => "not-dumpable",
@@ -260,6 +267,8 @@ impl Op {
             | Self::LockMounts { .. }
             | Self::NoUserNamespaces
             | Self::AwaitNetwork
+            | Self::AwaitPublisher
+            | Self::Publish { .. }
             | Self::TellNamespaces
             | Self::Disguise
             | Self::NotDumpable

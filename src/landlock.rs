@@ -186,6 +186,8 @@ fn rights<'a>(op: &'a Op, sealed: &[&CStr]) -> Option<(&'a CStr, u64)> {
         | Op::LockMounts { .. }
         | Op::NoUserNamespaces
         | Op::AwaitNetwork
+        | Op::AwaitPublisher
+        | Op::Publish { .. }
         | Op::TellNamespaces
         | Op::Disguise
         | Op::NotDumpable

@@ -42,6 +42,8 @@ pub enum Failure {
     Killed(Option<i32>),
     /// Connecting the network.
     Pasta(Pasta),
+    /// Relaying what is published.
+    Publish(Errno),
     /// Mapping subordinate ids.
     Subids(Unmapped),
     /// Something inside.
@@ -157,6 +159,8 @@ pub fn run(
             // Process 1 notices the launcher's death by this end being gone.
             drop((reports, listener, signals, maker));
             state.network = network;
+            // Who connects outside is not to wait for it.
+            drop(core::mem::take(&mut state.published));
             let go = go.map(|(read, _)| read);
             process_one(&prepared, state, go, greeter)
         }
@@ -167,6 +171,7 @@ pub fn run(
             // From here on process 1 gets what its process group gets.
             let early = SignalSet::pending().unwrap_or(every);
             let (children, cgroup, kept) = (state.children.take(), state.cgroup.take(), state.kept.take());
+            let published = core::mem::take(&mut state.published);
             drop(state);
             drop((report, greeter));
             let reports = Some(reports);
@@ -191,6 +196,8 @@ pub fn run(
                 stage,
                 subids,
                 pasta,
+                published,
+                publisher: None,
                 relay,
                 tracer,
                 cgroup,

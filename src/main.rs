@@ -40,6 +40,7 @@ mod place;
 mod plan;
 mod policy;
 mod pty;
+mod publish;
 mod record;
 mod report;
 mod rlimits;

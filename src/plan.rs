@@ -16,7 +16,7 @@ use crate::filter::{self, Change, Filter};
 use crate::host::{CALLERS, CgroupDir, Host, Opened};
 use crate::landlock::{self, HAS_FILES, HAS_PORTS, Ruleset};
 use crate::place::Builder;
-use crate::policy::{Access, Anchor, ENV_PASSED, Env, Init, Landlock, Net, Policy, Seccomp, Setting, What, glob_matches};
+use crate::policy::{Access, Anchor, ENV_PASSED, Env, Hole, Init, Landlock, Net, Policy, Seccomp, Setting, What, glob_matches};
 use crate::rlimits::Limit;
 use crate::seccomp::{self, Program};
 use crate::subordinate::{FILES, MAPPERS, Mapper, Subordinate};
@@ -82,6 +82,8 @@ pub enum Op {
     /// Make a cgroup with limits below `parent`, out of which processes must give
     /// way if `move_callers`.
     MakeCgroup { parent: CString, move_callers: bool, limits: Limits },
+    /// Listen in the caller's network for what a port inside is to get.
+    Publish { hole: Hole },
     /// Enter it.
     EnterCgroup,
     /// See it as the root of the cgroup tree.
@@ -162,6 +164,8 @@ pub enum Op {
     NoUserNamespaces,
     /// Wait until the launcher has had the network connected by pasta(1).
     AwaitNetwork,
+    /// Wait until the launcher relays what is published.
+    AwaitPublisher,
     /// Tell the launcher which namespaces these are.
     TellNamespaces,
     /// Clear the launcher's arguments and name from process 1.
@@ -285,7 +289,7 @@ pub struct Plan {
 impl Plan {
     /// Has process 1 to wait for the launcher?
     pub fn waits(&self) -> bool {
-        self.inside.iter().any(|step| matches!(step.op, Op::MapSubids { .. } | Op::AwaitNetwork))
+        self.inside.iter().any(|step| matches!(step.op, Op::MapSubids { .. } | Op::AwaitNetwork | Op::AwaitPublisher))
     }
 
     /// Is the network namespace made beside process 1?
@@ -449,6 +453,9 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         // While process 1 can still be looked into: pasta opens its namespaces.
         inside.push(Step { op: Op::AwaitNetwork, asked: policy.net.asked.clone() });
     }
+    if let Some(asked) = first(&policy.publish) {
+        inside.push(Step { op: Op::AwaitPublisher, asked: Some(asked) });
+    }
     if let Some(status_fd) = &policy.status_fd {
         writable_descriptor(status_fd, host)?;
         inside.push(Step { op: Op::TellNamespaces, asked: status_fd.asked.clone() });
@@ -499,6 +506,8 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     outside.sort_unstable_by_key(|step| if let Op::Gather { fd } = step.op { fd } else { 0 });
     // Before anything is changed: another run may have it.
     outside.append(&mut builder.outside);
+    outside
+        .extend(policy.publish.iter().map(|(hole, asked)| Step { op: Op::Publish { hole: *hole }, asked: Some(asked.clone()) }));
     outside.extend(cgroup);
     if host.can_drop_groups {
         outside.push(default(Op::DropGroups));

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -142,6 +143,15 @@ pub enum Net {
     Pasta,
 }
 
+/// An address outside that reaches a port of the jail's loopback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hole {
+    /// The address; port 0: a free one.
+    pub at: SocketAddrV4,
+    /// The port inside.
+    pub to: u16,
+}
+
 /// What is process 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Init {
@@ -270,6 +280,7 @@ pub struct Policy {
     pub landlock: Setting<Landlock>,
     pub connect: Vec<(u16, Asked)>,
     pub listen: Vec<(u16, Asked)>,
+    pub publish: Vec<(Hole, Asked)>,
     pub degrade: Option<Setting<Vec<Degradable>>>,
     pub nested: Option<Asked>,
     pub seccomp: Setting<Seccomp>,
@@ -359,6 +370,7 @@ impl Policy {
             landlock: setting(Landlock::Default),
             connect: Vec::new(),
             listen: Vec::new(),
+            publish: Vec::new(),
             degrade: None,
             nested: None,
             seccomp: setting(Seccomp::Default),
@@ -548,6 +560,7 @@ fn set(policy: &mut Policy, given: &Given) -> Result<(), Error> {
         "landlock" => policy.landlock = word(given, &[("default", Landlock::Default), ("none", Landlock::None)])?,
         "connect" => policy.connect.push((port(given)?, asked)),
         "listen" => policy.listen.push((port(given)?, asked)),
+        "publish" => policy.publish.push((hole(given)?, asked)),
         "degrade" => policy.degrade = Some(Setting { value: degrade(given)?, asked: Some(asked) }),
         "nested" => policy.nested = Some(asked),
         "seccomp" => policy.seccomp = word(given, &[("default", Seccomp::Default), ("none", Seccomp::None)])?,
@@ -772,6 +785,25 @@ fn port(given: &Given) -> Result<u16, Error> {
     })
 }
 
+/// `[ADDR:]PORT[:PORT]`: one port is the same on both sides.
+fn hole(given: &Given) -> Result<Hole, Error> {
+    let number = |word: &str| units::whole(word).and_then(|port| u16::try_from(port).ok());
+    let text = given.values[0].to_str().unwrap_or("");
+    let (addr, ports) = match text.split_once(':') {
+        Some((addr, ports)) if addr.contains('.') => (addr.parse().ok(), ports),
+        Some(_) | None => (Some(Ipv4Addr::LOCALHOST), text),
+    };
+    let (outside, inside) = ports.split_once(':').unwrap_or((ports, ports));
+    match (addr, number(outside), number(inside)) {
+        (Some(addr), Some(outside), Some(to @ 1..)) => Ok(Hole { at: SocketAddrV4::new(addr, outside), to }),
+        _ => Err(bad(
+            given,
+            format!("{} is not [ADDR:]PORT[:PORT]", shown(&given.values[0])),
+            "write e.g. 8080, 8080:80 or 127.0.0.2:8080:80: an IPv4 address, a TCP port outside (0: a free one), one inside",
+        )),
+    }
+}
+
 fn degrade(given: &Given) -> Result<Vec<Degradable>, Error> {
     let mut layers = Vec::new();
     for name in given.values[0].to_str().unwrap_or("").split(',') {
@@ -922,6 +954,14 @@ fn contradictions(policy: &Policy) -> Result<(), Error> {
             all.iter().enumerate().find(|(index, (port, _))| all[..*index].iter().any(|(p, _)| p == port))
         {
             return refuse(asked, "given twice", "give it once");
+        }
+    }
+    if let (Some((_, asked)), true) = (policy.publish.first(), policy.net.value != Net::None) {
+        return refuse(asked, "needs a network of the jail's own, --net none", "leave --net out, or this");
+    }
+    for (index, (hole, asked)) in policy.publish.iter().enumerate() {
+        if hole.at.port() != 0 && policy.publish[..index].iter().any(|(other, _)| other.at == hole.at) {
+            return refuse(asked, "the address outside is given twice", "give each once");
         }
     }
     degraded_without_effect(policy)?;
@@ -1108,6 +1148,12 @@ mod tests {
             ("--net host --connect 80 --connect 80 x", "given twice"),
             ("--net host --listen 0 x", "is not a TCP port"),
             ("--net host --connect 80 --landlock none x", "contradicts --landlock none"),
+            ("--net host --publish 80 x", "needs a network of the jail's own"),
+            ("--publish 8080:80 --publish 127.0.0.1:8080:81 x", "given twice"),
+            ("--publish 0 x", "0 is not [ADDR:]PORT[:PORT]"),
+            ("--publish 1.2.3:80 x", "is not [ADDR:]PORT[:PORT]"),
+            ("--publish ::1:80 x", "is not [ADDR:]PORT[:PORT]"),
+            ("--publish 80:65536 x", "is not [ADDR:]PORT[:PORT]"),
             ("--degrade landlok x", "did you mean landlock?"),
             ("--degrade x y", "name one of: namespaces, net"),
             ("--degrade landlock --landlock none x", "has no effect"),

@@ -11,7 +11,7 @@ use crate::cgroup::Counted;
 use crate::error::Error;
 use crate::launch::{Ended, print};
 use crate::plan::{Op, Plan};
-use crate::policy;
+use crate::policy::{self, Hole};
 use crate::report::NAMESPACES;
 use crate::sys::{self, SignalSet};
 use crate::text::json;
@@ -49,7 +49,7 @@ impl Record {
     }
 
     /// The command has been executed.
-    pub(crate) fn started(&self, plan: &Plan, process_one: Pid, command: Option<Pid>, namespaces: &[u64]) {
+    pub(crate) fn started(&self, plan: &Plan, process_one: Pid, command: Option<Pid>, namespaces: &[u64], published: &[Hole]) {
         let number = |pid: Option<Pid>| pid.map_or("null".into(), |pid| pid.as_raw_nonzero().to_string());
         let namespaces: Vec<String> = NAMESPACES
             .iter()
@@ -59,14 +59,22 @@ impl Record {
                 format!("{}:{inode}", json(name))
             })
             .collect();
+        let published: Vec<String> = published
+            .iter()
+            .map(|hole| {
+                let address = json(hole.at.ip().to_string());
+                format!("{{\"address\":{address},\"port\":{},\"inside\":{}}}", hole.at.port(), hole.to)
+            })
+            .collect();
         let layers: Vec<String> = layers(plan).into_iter().map(json).collect();
         self.write(&format!(
-            "{{\"event\":\"start\",\"pid\":{},\"process_1\":{},\"namespaces\":{{{}}},\"layers\":[{}],\"degraded\":[{}]}}\n",
+            "{{\"event\":\"start\",\"pid\":{},\"process_1\":{},\"namespaces\":{{{}}},\"layers\":[{}],\"degraded\":[{}],\"published\":[{}]}}\n",
             number(command.or(Some(process_one))),
             number(Some(process_one)),
             namespaces.join(","),
             layers.join(","),
             plan.degraded.iter().map(json).collect::<Vec<_>>().join(","),
+            published.join(","),
         ));
     }
 

@@ -20,8 +20,9 @@ use crate::orphans::Children;
 use crate::overlay::Kept;
 use crate::pasta::{self, Pasta, Running};
 use crate::plan::{Op, Plan, Step};
-use crate::policy::Init;
+use crate::policy::{Hole, Init};
 use crate::pty::Relay;
+use crate::publish::{Listening, Publisher};
 use crate::record::Record;
 use crate::report::{NAMESPACES, Report};
 use crate::subids::{self, Unmapped};
@@ -58,6 +59,10 @@ pub(crate) struct Supervisor<'a> {
     /// While ids are being mapped.
     pub(crate) subids: Option<subids::Running>,
     pub(crate) pasta: Option<Running>,
+    /// What listens outside, until the publisher has it.
+    pub(crate) published: Vec<Listening>,
+    /// With something published.
+    pub(crate) publisher: Option<Publisher>,
     /// With a terminal of the jail's own.
     pub(crate) relay: Option<Relay>,
     /// Answers what the system-call policy refuses, and tells of it.
@@ -87,6 +92,8 @@ pub(crate) struct Told {
     command: Option<Pid>,
     /// The namespaces' inodes, in the order of `NAMESPACES`.
     namespaces: [u64; NAMESPACES.len()],
+    /// What is published where.
+    published: Vec<Hole>,
 }
 
 /// How far the end by `--timeout` has come.
@@ -129,12 +136,15 @@ impl<'a> Supervisor<'a> {
             let keeper = self.relay.as_ref().and_then(Relay::keeper).map(Keeper::pid);
             let other = self.cgroup.as_ref().and_then(Cgroup::keeper);
             let kept = self.kept.as_ref().map(Kept::keeper);
-            let spared = [pasta, keeper, other, kept].into_iter().flatten().collect::<Vec<_>>();
+            let publisher = self.publisher.as_ref().map(Publisher::pid);
+            let spared = [pasta, keeper, other, kept, publisher].into_iter().flatten().collect::<Vec<_>>();
             children.end_all(&spared);
         }
         if let Some(beside) = self.beside.take() {
             beside.end();
         }
+        // Before the status is known: what the command has sent is then where it goes.
+        self.publisher = None;
         let drained = ended.and_then(|status| self.drain().map(|()| status));
         // What the launcher says is said on the caller's terminal as it was.
         self.relay = None;
@@ -168,6 +178,7 @@ impl<'a> Supervisor<'a> {
         .flatten()
         .collect();
         keep.extend(self.cgroup.iter().flat_map(Cgroup::descriptors));
+        keep.extend(self.published.iter().map(|listening| listening.socket.as_raw_fd()));
         keep.extend(self.kept.iter().flat_map(Kept::descriptors));
         if self.plan.pty {
             keep.extend([0, 1]);
@@ -345,6 +356,14 @@ impl<'a> Supervisor<'a> {
 
     /// Has the network connected, for which process 1 waits.
     fn connect(&mut self) -> Result<(), Failure> {
+        if !self.published.is_empty() {
+            let own_ids = self.plan.namespaces & libc::CLONE_NEWUSER != 0;
+            let started = Publisher::start(self.arguments, self.child, own_ids, &self.published);
+            self.publisher = Some(started.map_err(Failure::Publish)?);
+            self.told.published = self.published.drain(..).map(|listening| listening.hole).collect();
+            self.let_go_on();
+            return Ok(());
+        }
         let root = rustix::process::geteuid().is_root();
         self.pasta = Some(pasta::start(self.child, root).map_err(Failure::Pasta)?);
         Ok(())
@@ -361,7 +380,7 @@ impl<'a> Supervisor<'a> {
 
     /// Lets process 1 go on with what it waits for.
     fn let_go_on(&mut self) {
-        let more = self.plan.pasta && self.pasta.is_none();
+        let more = (self.plan.pasta && self.pasta.is_none()) || !self.published.is_empty();
         if let Some(go) = &self.go {
             // If process 1 is dead by now, its end says more.
             let _ = rustix::io::write(go, b"\n");
@@ -387,7 +406,7 @@ impl<'a> Supervisor<'a> {
                 // A failure was reported before this end was closed.
                 self.receive()?;
                 if let (None, Some(record), true) = (self.told.failure, self.record, self.executing.is_set()) {
-                    record.started(self.plan, self.child, self.told.command, &self.told.namespaces);
+                    record.started(self.plan, self.child, self.told.command, &self.told.namespaces, &self.told.published);
                 }
             }
         }

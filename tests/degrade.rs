@@ -287,6 +287,7 @@ fn what_cannot_be_given_is_refused_unless_it_is_named() {
         "--hide /etc/passwd",
         "--noexec /usr",
         "--net pasta",
+        "--publish 8000",
         "--pty",
         "--uptime 9",
         "--dev private",
