@@ -103,6 +103,28 @@ fn the_readmes_examples_do_what_they_say() {
     assert!(count >= 5, "{count} examples");
 }
 
+/// The commands are a reader's own, and so are not run; the flags before them are.
+#[test]
+fn the_manuals_examples_have_flags_that_make_a_jail() {
+    let manual = read("man/jail.1");
+    let examples = manual.split("\n.Sh EXAMPLES\n").nth(1).unwrap().split("\n.Sh ").next().unwrap();
+    let mut count = 0;
+    for line in examples.lines().filter_map(|line| line.strip_prefix(".Dl ")) {
+        let line = line.replace("\\-", "-").replace("\\&", "");
+        let (flags, _) = line.split_once(" -- ").expect(&line);
+        let s = Scratch::new();
+        s.tree("tree");
+        s.file(".env", "secret");
+        s.dir(".git");
+        let mut shell = command(Path::new("/bin/sh"), &s.0, false);
+        let path = format!("{}:/usr/bin:/bin", jail().parent().unwrap().display());
+        shell.env("PATH", path).env("CI_JOB", "1").args(["-c", &format!("{flags} -- /bin/sh -c 'echo inside'")]);
+        assert_eq!(outcome(shell).good(), "inside", "{line}");
+        count += 1;
+    }
+    assert!(count >= 8, "{count} examples");
+}
+
 #[test]
 fn explain_prints_what_is_then_mounted() {
     let explained = run(&["--explain=json", "--", "true"]);
