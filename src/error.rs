@@ -39,6 +39,17 @@ impl Layer {
         [Self::CommandLine, Self::Files, Self::KernelSetting, Self::AppArmor, Self::Container, Self::Cgroup, Self::Kernel];
 }
 
+impl Layer {
+    /// Would `--check` say more, which tries what this machine lets a jail have?
+    fn is_checked(self) -> bool {
+        match self {
+            Self::KernelSetting | Self::AppArmor | Self::Container => true,
+            // The kernel's may be a limit that is reached just now, which no check knows.
+            Self::CommandLine | Self::Files | Self::Cgroup | Self::Kernel => false,
+        }
+    }
+}
+
 impl fmt::Display for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -96,7 +107,11 @@ impl fmt::Display for Error {
         if !self.doing.is_empty() {
             write!(f, "{}: ", self.doing)?;
         }
-        write!(f, "{}\njail: refused by {}; {}", self.problem, self.layer, self.remedy)
+        write!(f, "{}\njail: refused by {}; {}", self.problem, self.layer, self.remedy)?;
+        if self.layer.is_checked() {
+            f.write_str("\njail: jail --check tells what else this machine refuses")?;
+        }
+        Ok(())
     }
 }
 

@@ -151,15 +151,26 @@ pub fn find(long: &str) -> Option<&'static Flag> {
     FLAGS.iter().find(|flag| flag.long == long)
 }
 
+const USAGE: &str = "usage: jail [OPTION]... [--] COMMAND [ARG]...\n";
+
+const EXAMPLES: &str = "\
+\u{20}   jail -- make test                       the host's system, read-only
+    jail --rw . -- make test                ... and this directory, writable
+    jail --root ./tree --net none -- cmd    ./tree is /, read-only
+";
+
+/// What `jail` alone says: enough for a first run.
+pub fn first_words() -> String {
+    format!(
+        "{USAGE}{EXAMPLES}\
+         See jail --help for every flag, and man jail for what each does;\n\
+         jail --check says what this machine offers, and the remedy for what it refuses.\n"
+    )
+}
+
 /// What `--help` prints; no line is longer than 80 columns.
 pub fn help() -> String {
-    let mut out = String::from(
-        "usage: jail [OPTION]... [--] COMMAND [ARG]...\n\
-         Run COMMAND where it sees nothing but what a flag names.\n\n\
-         \u{20}   jail -- make test                       the host's system, read-only\n\
-         \u{20}   jail --rw . -- make test                ... and this directory, writable\n\
-         \u{20}   jail --root ./tree --net none -- cmd    ./tree is /, read-only\n",
-    );
+    let mut out = format!("{USAGE}Run COMMAND where it sees nothing but what a flag names.\n\n{EXAMPLES}");
     let mut section = None;
     for flag in FLAGS {
         if section != Some(flag.section) {
@@ -195,6 +206,13 @@ mod tests {
         for flag in FLAGS {
             assert!(help.contains(&format!("  --{}", flag.long)), "{}", flag.long);
         }
+    }
+
+    #[test]
+    fn the_first_words_are_six_lines_of_eighty_columns() {
+        let words = first_words();
+        assert_eq!(words.lines().count(), 6, "{words}");
+        assert!(words.lines().all(|line| line.chars().count() <= 80), "{words}");
     }
 
     #[test]

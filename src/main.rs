@@ -65,16 +65,20 @@ use record::Record;
 
 /// From the command line to the exit status.
 fn story(words: Vec<OsString>, arguments: &sys::Arguments) -> u8 {
-    match tell(words, arguments) {
-        Ok(status) => status,
-        Err(error) => {
-            // Where nobody listens there is nobody to tell.
-            if let Some(stderr) = sys::inherited(2) {
-                let _ = launch::print(stderr, &format!("{error}\n"));
-            }
-            error.status
+    // Not a mistake that has a remedy: someone who asks what this is.
+    let (text, status) = if words.is_empty() {
+        (flags::first_words(), FAILED)
+    } else {
+        match tell(words, arguments) {
+            Ok(status) => return status,
+            Err(error) => (format!("{error}\n"), error.status),
         }
+    };
+    // Where nobody listens there is nobody to tell.
+    if let Some(stderr) = sys::inherited(2) {
+        let _ = launch::print(stderr, &text);
     }
+    status
 }
 
 fn tell(words: Vec<OsString>, arguments: &sys::Arguments) -> Result<u8, Error> {

@@ -35,6 +35,49 @@ fn the_version_is_the_packages() {
 }
 
 #[test]
+fn jail_alone_says_how_to_begin() {
+    let alone = run::<&str>(&[]);
+    assert_eq!((alone.status, alone.out.as_str()), (125, ""), "{alone:#?}");
+    let lines: Vec<&str> = alone.err.lines().collect();
+    assert_eq!(lines.len(), 6, "{alone:#?}");
+    assert!(lines[0].starts_with("usage: jail ") && lines[4].contains("--help") && lines[5].contains("--check"), "{alone:#?}");
+    // The examples are those of the help, and nothing is coloured.
+    let help = run(&["--help"]);
+    assert!(lines[1..4].iter().all(|line| line.contains("jail -") && help.good().contains(line)), "{alone:#?}");
+    assert!(!alone.err.contains('\x1b') && !help.out.contains('\x1b'));
+    // A flag without a command is a mistake, as before.
+    run(&["--net", "host"]).refused(&["no command is named"]);
+    run(&["--"]).refused(&["no command is named"]);
+}
+
+#[test]
+fn the_help_is_grouped_as_the_manual_is() {
+    let mut section = String::new();
+    let mut manual = Vec::new();
+    for line in read("man/jail.1").lines() {
+        if let Some(title) = line.strip_prefix(".Ss ") {
+            title.clone_into(&mut section);
+        } else if line.starts_with(".Sh ") {
+            section.clear();
+        } else if let Some(flag) = line.strip_prefix(".It Fl Fl ").filter(|_| !section.is_empty()) {
+            manual.push((section.clone(), flag.split(' ').next().unwrap().to_owned()));
+        }
+    }
+    let help = run(&["--help"]);
+    let mut grouped = Vec::new();
+    for line in help.good().lines() {
+        if let Some(flag) = line.strip_prefix("  --") {
+            grouped.push((section.clone(), flag.split([' ', '[']).next().unwrap().to_owned()));
+        } else {
+            line.clone_into(&mut section);
+        }
+    }
+    manual.sort();
+    grouped.sort();
+    assert_eq!(manual, grouped);
+}
+
+#[test]
 fn the_readmes_examples_do_what_they_say() {
     let readme = read("README.md");
     let mut count = 0;
@@ -58,6 +101,28 @@ fn the_readmes_examples_do_what_they_say() {
         count += 1;
     }
     assert!(count >= 5, "{count} examples");
+}
+
+/// The commands are a reader's own, and so are not run; the flags before them are.
+#[test]
+fn the_manuals_examples_have_flags_that_make_a_jail() {
+    let manual = read("man/jail.1");
+    let examples = manual.split("\n.Sh EXAMPLES\n").nth(1).unwrap().split("\n.Sh ").next().unwrap();
+    let mut count = 0;
+    for line in examples.lines().filter_map(|line| line.strip_prefix(".Dl ")) {
+        let line = line.replace("\\-", "-").replace("\\&", "");
+        let (flags, _) = line.split_once(" -- ").expect(&line);
+        let s = Scratch::new();
+        s.tree("tree");
+        s.file(".env", "secret");
+        s.dir(".git");
+        let mut shell = command(Path::new("/bin/sh"), &s.0, false);
+        let path = format!("{}:/usr/bin:/bin", jail().parent().unwrap().display());
+        shell.env("PATH", path).env("CI_JOB", "1").args(["-c", &format!("{flags} -- /bin/sh -c 'echo inside'")]);
+        assert_eq!(outcome(shell).good(), "inside", "{line}");
+        count += 1;
+    }
+    assert!(count >= 8, "{count} examples");
 }
 
 #[test]

@@ -21,7 +21,14 @@ fn a_limit_of_namespaces_is_named() {
             "No space left",
             "a kernel setting",
             &format!("user.max_{limit}_namespaces is 0: sysctl -w"),
+            "\njail: jail --check tells",
         ]);
+    }
+    // What this machine has no part in is not to be looked for there.
+    for mistake in ["--rw /missing", "--net nowhere"] {
+        let out = sh(mistake, "true");
+        out.refused(&[]);
+        assert!(!out.err.contains("--check"), "{out:#?}");
     }
 }
 

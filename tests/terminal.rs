@@ -43,6 +43,32 @@ fn a_job_is_stopped_and_continued_as_outside() {
 }
 
 #[test]
+fn a_shell_inside_has_a_prompt_that_works() {
+    for flags in ["", "--pty "] {
+        let mut person = Person::at_a_shell(here());
+        person.types(&format!("jail {flags}-- bash --norc --noprofile -i\n"));
+        // It shows a prompt of its own, and has nothing to complain of.
+        let before = person.sees("$ ");
+        assert!(!before.contains("job control") && !before.contains("cannot"), "{flags}{before}");
+        person.types("PS1='inside''> '; bind 'set enable-bracketed-paste off'\n");
+        person.sees("inside> ");
+        person.types("echo $((6 * 7)) $(hostname)\n");
+        person.sees("42 jail");
+        person.sees("inside> ");
+        // Ctrl-C gives a new prompt, and what was typed before it is not run.
+        person.types("sleep 1000\n");
+        person.waits(200);
+        person.types("\x03");
+        person.sees("inside> ");
+        person.types("exit 7\n");
+        person.sees("ready> ");
+        assert_eq!(person.asks("echo $?"), "7", "{flags}");
+        person.types("exit\n");
+        person.ends();
+    }
+}
+
+#[test]
 fn a_killed_job_is_told_once() {
     let s = Scratch::new();
     s.file("script", "trap 'echo got' TERM USR1; echo up; while :; do sleep 0.05; done");
