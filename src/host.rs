@@ -247,6 +247,12 @@ impl Host {
         sched_getaffinity(None).map(|set| (0..CpuSet::MAX_CPU).filter(|number| set.is_set(*number)).collect())
     }
 
+    /// Can another process make a namespace meanwhile? It takes a processor of its own, and
+    /// unshare(2), where for the others clone(2) does; filters refuse the one by itself.
+    pub fn can_make_beside(&self) -> bool {
+        self.processors().is_ok_and(|all| all.len() > 1) && (self.descriptors.is_some() || sys::unshare(0).is_ok())
+    }
+
     /// The caller's variable `name`.
     pub fn var(&self, name: &OsStr) -> Option<&OsStr> {
         self.env.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_os_str())

@@ -413,7 +413,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     if policy.net.value != Net::Host {
         // A second processor makes the namespace while the first goes on. Who sees the
         // host's processes would see that process, too.
-        if !lock && own_pids && namespaces & libc::CLONE_NEWNET != 0 && host.processors().is_ok_and(|all| all.len() > 1) {
+        if !lock && own_pids && namespaces & libc::CLONE_NEWNET != 0 && host.can_make_beside() {
             network.push(Step { op: Op::JoinNetwork, asked: policy.net.asked.clone() });
         }
         network.push(Step { op: Op::LoopbackUp, asked: policy.net.asked.clone() });
