@@ -254,7 +254,7 @@ fn two_jails_have_the_same_port_each_at_its_own_address() {
     assert!(both[1].start.contains(r#""published":[{"address":"127.0.0.3","port":47013,"inside":8000}]"#), "{}", both[1].start);
     // One that is in use is an error before anything runs.
     let out = sh("--publish 127.0.0.2:47013:8000", "echo ran");
-    out.refused(&["--publish 127.0.0.2:47013:8000: publish", "Address already in use", "name another port or address"]);
+    out.refused(&["--publish 127.0.0.2:47013:8000: publish", "(os error 98)", "name another port or address"]);
     assert_eq!(out.out, "");
 }
 
