@@ -18,9 +18,8 @@ pub(crate) struct Beside(Pid);
 impl Beside {
     /// Starts it for the jail of `process_one`, to which it hands the namespace over.
     ///
-    /// It runs in the launcher's memory, which is why it allocates nothing and calls no
-    /// function of the C library, and is no process of the jail's, where it would have
-    /// the command's number.
+    /// It runs in the launcher's memory, which is why it allocates nothing and takes no
+    /// lock; and it is no process of the jail's, where it would have the command's number.
     pub(crate) fn start(process_one: Pid, greeter: Greeter) -> Result<Self, Errno> {
         let greeter: &'static Greeter = Box::leak(Box::new(greeter));
         let act = Box::leak(Box::new(move || i32::from(make(process_one, greeter).is_err())));
@@ -29,9 +28,7 @@ impl Beside {
         sys::close(greeter.as_fd());
         started.map(Self)
     }
-}
 
-impl Beside {
     /// Takes it in, if it has ended; gives it back if not.
     pub(crate) fn take_in(self) -> Option<Self> {
         match waitpid(Some(self.0), WaitOptions::NOHANG) {
