@@ -13,6 +13,8 @@ mod caps;
 mod degrade;
 #[path = "../src/denied.rs"]
 mod denied;
+#[path = "../src/endpoint.rs"]
+mod endpoint;
 #[path = "../src/error.rs"]
 mod error;
 #[path = "../src/explain.rs"]
@@ -33,6 +35,8 @@ mod place;
 mod plan;
 #[path = "../src/policy.rs"]
 mod policy;
+#[path = "../src/reach.rs"]
+mod reach;
 #[path = "../src/rlimits.rs"]
 mod rlimits;
 #[path = "../src/seccomp.rs"]

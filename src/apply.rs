@@ -8,8 +8,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{
-    AtFlags, CWD, FileType, FsWord, MemfdFlags, Mode, OFlags, ResolveFlags, SeekFrom, fcntl_getfl, fstat, fstatfs, memfd_create,
-    mkdirat, mknodat, openat, openat2, seek, sendfile, statat, symlinkat,
+    AtFlags, CWD, FileType, FsWord, MemfdFlags, Mode, OFlags, ResolveFlags, SeekFrom, chmodat, fcntl_getfl, fstat, fstatfs,
+    memfd_create, mkdirat, mknodat, openat, openat2, seek, sendfile, statat, symlinkat,
 };
 use rustix::io::{Errno, read, write};
 use rustix::mount::{
@@ -32,12 +32,15 @@ use crate::caps;
 use crate::cgroup::Cgroup;
 use crate::greeting::{Greeter, Handed, Listener};
 use crate::landlock::{self, Ruleset};
+use crate::loopback;
 use crate::orphans::Children;
 use crate::overlay::{self, Kept};
 use crate::plan::{Mapped, Op, Over, Range};
 use crate::policy::Access;
 use crate::pty;
 use crate::publish::Listening;
+use crate::reacher::{self, Reacher};
+use crate::relay::Target;
 use crate::report::{NAMESPACES, Report};
 use crate::sys::{self, Arguments, Clock, Cloned, MountAttr, SignalSet};
 
@@ -64,6 +67,10 @@ pub(crate) struct State<'a> {
     pub(crate) cgroup: Option<Cgroup>,
     /// Made by `Op::Publish`.
     pub(crate) published: Vec<Listening>,
+    /// Held by `Op::Reach`, until the reacher has them.
+    targets: Vec<Target>,
+    /// Started by `Op::Reacher`.
+    pub(crate) reacher: Option<Reacher>,
     /// Made by `Op::KeepChanges`.
     pub(crate) kept: Option<Kept>,
     /// Made by `Op::Ruleset`.
@@ -105,6 +112,8 @@ impl<'a> State<'a> {
             greeter: None,
             cgroup: None,
             published: Vec::new(),
+            targets: Vec::new(),
+            reacher: None,
             kept: None,
             ruleset: None,
             init: None,
@@ -329,6 +338,23 @@ impl<'a> State<'a> {
                 let file = self.create(dest)?;
                 copy(sys::inherited(*fd).ok_or(Errno::BADF)?, file.as_fd())
             }
+            Op::Hosts { dest, text } => {
+                let made = apart(|file| {
+                    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+                    write_all(&openat(CWD, file, flags, Mode::from_raw_mode(0o644))?, text.as_bytes())
+                })?;
+                restrict(made.as_fd(), Access::ReadOnly, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)?;
+                self.attach(made.as_fd(), dest)
+            }
+            Op::Socket { dest, hole } => {
+                let reacher = self.reacher.as_ref().ok_or(Errno::BADF)?;
+                let made = apart(|file| {
+                    reacher.listen_at(file, *hole)?;
+                    chmodat(CWD, file, Mode::from_raw_mode(0o600), AtFlags::empty())
+                })?;
+                restrict(made.as_fd(), Access::ReadOnly, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)?;
+                self.attach(made.as_fd(), dest)
+            }
             Op::Bind { source, dest, access } => {
                 let tree = self.clone_tree(source)?;
                 if *access == Access::Writable && fstatfs(&tree)?.f_flags & ST_RDONLY != 0 {
@@ -425,6 +451,16 @@ impl<'a> State<'a> {
                 self.published.push(Listening::new(*hole)?);
                 Ok(())
             }
+            Op::Reach { to, .. } => {
+                self.targets.push(reacher::hold(to)?);
+                Ok(())
+            }
+            Op::Reacher => {
+                self.reacher = Some(Reacher::start(self.arguments, &core::mem::take(&mut self.targets))?);
+                Ok(())
+            }
+            Op::LoopbackAddress { address } => loopback::add(*address),
+            Op::Listen { at, hole } => self.reacher.as_ref().ok_or(Errno::BADF)?.listen(at, *hole),
             Op::AwaitNetwork | Op::AwaitPublisher => {
                 Report::AwaitsNetwork.send(self.report);
                 self.wait_for_launcher()
@@ -858,6 +894,30 @@ fn run_on(processors: &[usize]) -> Result<(), Errno> {
 }
 
 /// Leaves `keep` in the bounding set, whatever else this kernel has.
+/// Makes a file in memory and gives a mount of it. It is made where the host's /proc is
+/// otherwise, for as long as that takes: everywhere there is such a directory, and
+/// nothing is wanted of it meanwhile.
+fn apart(make: impl FnOnce(&CStr) -> Result<(), Errno>) -> Result<OwnedFd, Errno> {
+    let memory = memory(None, 0o700, MountAttrFlags::empty())?;
+    move_mount(&memory, c"", CWD, c"/proc", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    let made = make(c"/proc/made").and_then(|()| open_tree(&memory, c"made", CLONE | OpenTreeFlags::AT_SYMLINK_NOFOLLOW));
+    unmount(c"/proc", UnmountFlags::DETACH)?;
+    made
+}
+
+fn write_all(file: &OwnedFd, bytes: &[u8]) -> Result<(), Errno> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match write(file, rest) {
+            Ok(0) => return Err(Errno::IO),
+            Ok(written) => rest = &rest[written..],
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
 fn bound(keep: caps::Set) -> Result<(), Errno> {
     for number in 0..64 {
         let one = caps::only(number);

@@ -228,6 +228,7 @@ impl Without<'_> {
             policy.net.asked.clone().filter(|_| policy.net.value == Net::Pasta),
             policy.pty.clone(),
             policy.publish.first().map(|(_, asked)| asked.clone()),
+            policy.reach.first().map(|(_, asked)| asked.clone()),
         ];
         match asked.into_iter().flatten().next() {
             None => Ok(()),
@@ -284,7 +285,9 @@ impl Without<'_> {
         if self.out.policy.net.value != Net::None || !self.goes_without(LAYER) {
             return Ok(());
         }
-        if let Some((_, asked)) = self.out.policy.publish.first() {
+        let policy = &self.out.policy;
+        let mut holes = policy.publish.iter().map(|(_, asked)| asked).chain(policy.reach.iter().map(|(_, asked)| asked));
+        if let Some(asked) = holes.next() {
             let problem = "it needs a network of the jail's own, which this machine refuses";
             return Err(self.refuse(Some(asked), LAYER, problem, None));
         }

@@ -393,6 +393,12 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
             Layer::KernelSetting,
             "ports below net.ipv4.ip_unprivileged_port_start are root's: name a higher one outside, e.g. 8080:80".into(),
         ),
+        Op::Reach { .. } if errno == Errno::NOTSOCK => (Layer::Files, "name a Unix socket; files are shown with --ro".into()),
+        Op::Reach { .. } => (Layer::Files, "the caller must be allowed to search its directory, and its server be there".into()),
+        Op::LoopbackAddress { address } if address.is_ipv6() && matches!(errno, Errno::ACCESS | Errno::PERM | Errno::OPNOTSUPP) => (
+            Layer::KernelSetting,
+            "new networks have no IPv6 here, though this one has: sysctl -w net.ipv6.conf.default.disable_ipv6=0 as root".into(),
+        ),
         Op::NewKeyring if errno == Errno::DQUOT => (
             Layer::KernelSetting,
             "each jail has a keyring, and the caller has as many keys as kernel.keys.maxkeys allows: sysctl -w kernel.keys.maxkeys=20000 as root, or run fewer at once".into(),
@@ -421,6 +427,11 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
         | Op::AwaitNetwork
         | Op::AwaitPublisher
         | Op::Publish { .. }
+        | Op::Reacher
+        | Op::LoopbackAddress { .. }
+        | Op::Listen { .. }
+        | Op::Hosts { .. }
+        | Op::Socket { .. }
         | Op::TellNamespaces
         | Op::Disguise
         | Op::NotDumpable

@@ -27,6 +27,8 @@ pub enum Layer {
     AppArmor,
     /// A container runtime around this process: its seccomp filter, its masked /proc.
     Container,
+    /// This machine's resolver of names.
+    Resolver,
     /// The cgroup tree: what is not delegated, or not there.
     Cgroup,
     /// The kernel: too old, built without, or a rule of its own.
@@ -35,8 +37,16 @@ pub enum Layer {
 
 impl Layer {
     /// Each.
-    pub const ALL: [Self; 7] =
-        [Self::CommandLine, Self::Files, Self::KernelSetting, Self::AppArmor, Self::Container, Self::Cgroup, Self::Kernel];
+    pub const ALL: [Self; 8] = [
+        Self::CommandLine,
+        Self::Files,
+        Self::KernelSetting,
+        Self::AppArmor,
+        Self::Container,
+        Self::Resolver,
+        Self::Cgroup,
+        Self::Kernel,
+    ];
 }
 
 impl Layer {
@@ -45,7 +55,7 @@ impl Layer {
         match self {
             Self::KernelSetting | Self::AppArmor | Self::Container => true,
             // The kernel's may be a limit that is reached just now, which no check knows.
-            Self::CommandLine | Self::Files | Self::Cgroup | Self::Kernel => false,
+            Self::CommandLine | Self::Files | Self::Resolver | Self::Cgroup | Self::Kernel => false,
         }
     }
 }
@@ -58,6 +68,7 @@ impl fmt::Display for Layer {
             Self::KernelSetting => "a kernel setting",
             Self::AppArmor => "AppArmor",
             Self::Container => "the container around this process",
+            Self::Resolver => "the resolver of names",
             Self::Cgroup => "the cgroup tree",
             Self::Kernel => "the kernel",
         })

@@ -121,6 +121,14 @@ impl fmt::Display for Op {
                 write!(f, "publish: a free port of {} reaches port {} inside", hole.at.ip(), hole.to)
             }
             Self::Publish { hole } => write!(f, "publish: {} reaches port {} inside", hole.at, hole.to),
+            Self::Reach { name, to } => {
+                write!(f, "reach: {name} inside is {} outside", to.shown().join(" or "))
+            }
+            Self::Reacher => f.write_str("start who passes that on"),
+            Self::LoopbackAddress { address } => write!(f, "own loopback is {address}, too"),
+            Self::Listen { at, .. } => write!(f, "listen at {at} for what is reached"),
+            Self::Hosts { dest, .. } => write!(f, "hosts {} with the names that can be reached", Path(dest)),
+            Self::Socket { dest, .. } => write!(f, "socket {} for what is reached", Path(dest)),
             Self::TellNamespaces => f.write_str("tell which namespaces these are, for the record"),
             Self::Disguise => f.write_str("wipe the launcher's arguments and name"),
             Self::NotDumpable => f.write_str("close process 1 to others"),
@@ -207,6 +215,12 @@ impl Op {
             Self::AwaitNetwork => "await-network",
             Self::AwaitPublisher => "await-publisher",
             Self::Publish { .. } => "publish",
+            Self::Reach { .. } => "reach",
+            Self::Reacher => "reacher",
+            Self::LoopbackAddress { .. } => "loopback-address",
+            Self::Listen { .. } => "listen",
+            Self::Hosts { .. } => "hosts",
+            Self::Socket { .. } => "socket",
             Self::TellNamespaces => "tell-namespaces",
             Self::Disguise => "disguise",
             Self::NotDumpable => "not-dumpable",
@@ -242,6 +256,8 @@ impl Op {
             | Self::Proc { dest }
             | Self::Devpts { dest }
             | Self::Seal { dest }
+            | Self::Hosts { dest, .. }
+            | Self::Socket { dest, .. }
             | Self::Hide { dest, .. }
             | Self::Restrict { dest, .. }
             | Self::Chdir { path: dest } => (None, Some(dest)),
@@ -269,6 +285,10 @@ impl Op {
             | Self::AwaitNetwork
             | Self::AwaitPublisher
             | Self::Publish { .. }
+            | Self::Reach { .. }
+            | Self::Reacher
+            | Self::LoopbackAddress { .. }
+            | Self::Listen { .. }
             | Self::TellNamespaces
             | Self::Disguise
             | Self::NotDumpable

@@ -71,6 +71,7 @@ use Takes::{Nothing, Perhaps, PerhapsAnd, Words};
 #[rustfmt::skip]
 pub static FLAGS: &[Flag] = &[
     row("net", Words(&["none|host|pasta"]), false, Anchors, "own loopback only; the host's; or own, by pasta(1)"),
+    row("reach", Words(&["HOST:PORT|unix:PATH"]), true, Anchors, "this alone is reached from inside"),
     row("publish", Words(&["[ADDR:]PORT[:PORT]"]), true, Anchors, "PORT outside reaches PORT inside"),
     row("pid", Words(&["private|host"]), false, Anchors, "own process table, or the host's"),
     row("ipc", Words(&["private|host"]), false, Anchors, "own System V and POSIX IPC, or the host's"),

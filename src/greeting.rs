@@ -77,13 +77,7 @@ impl Greeter {
 
     /// Hands a descriptor over.
     pub(crate) fn hand_over(&self, what: Handed, file: &OwnedFd) -> Result<(), Errno> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        let files = [file.as_fd()];
-        if !ancillary.push(SendAncillaryMessage::ScmRights(&files)) {
-            return Err(Errno::NOBUFS);
-        }
-        sendmsg(&self.0, &[IoSlice::new(&[what.mark()])], &mut ancillary, SendFlags::NOSIGNAL).map(drop)
+        send(self.0.as_fd(), &[what.mark()], file.as_fd())
     }
 }
 
@@ -97,19 +91,9 @@ impl Listener {
     /// Receives one message, which poll has said is there.
     pub(crate) fn hear(&self) -> Result<Heard, Errno> {
         let mut byte = [0];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1), ScmCredentials(1))];
-        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let message = recvmsg(&self.0, &mut [IoSliceMut::new(&mut byte)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
-        if message.bytes == 0 {
+        let (length, file, sender) = receive(self.0.as_fd(), &mut byte)?;
+        if length == 0 {
             return Ok(Heard::Gone);
-        }
-        let (mut sender, mut file) = (None, None);
-        for part in ancillary.drain() {
-            if let RecvAncillaryMessage::ScmCredentials(who) = part {
-                sender = Some(who.pid);
-            } else if let RecvAncillaryMessage::ScmRights(mut files) = part {
-                file = files.next();
-            }
         }
         match (byte, file) {
             // The descriptor is lost where there is no room for one.
@@ -121,6 +105,34 @@ impl Listener {
             (_, None) => sender.map(Heard::Command).ok_or(Errno::IO),
         }
     }
+}
+
+/// Sends a descriptor with a few bytes that say what it is.
+pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], file: BorrowedFd<'_>) -> Result<(), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    let files = [file];
+    if !ancillary.push(SendAncillaryMessage::ScmRights(&files)) {
+        return Err(Errno::NOBUFS);
+    }
+    sendmsg(socket, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL).map(drop)
+}
+
+/// Receives such a message: how long it is (0 at the end), the descriptor, and who sent
+/// it, where the socket says so.
+pub(crate) fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> Result<(usize, Option<OwnedFd>, Option<Pid>), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1), ScmCredentials(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let message = recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    let (mut sender, mut file) = (None, None);
+    for part in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmCredentials(who) = part {
+            sender = Some(who.pid);
+        } else if let RecvAncillaryMessage::ScmRights(mut files) = part {
+            file = files.next();
+        }
+    }
+    Ok((message.bytes, file, sender))
 }
 
 impl AsFd for Listener {

@@ -4,8 +4,11 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::{CStr, OsStr, OsString};
+use std::io::Read;
+use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use rustix::fs::{Access as Wanted, AtFlags, CWD, FileType, OFlags, accessat, fcntl_getfl, fstat, lgetxattr, readlinkat, statat};
 use rustix::io::Errno;
@@ -34,6 +37,15 @@ pub enum Fact {
     Device,
     /// A symbolic link and what it says.
     Link(PathBuf),
+}
+
+/// Why a name has no address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unresolved {
+    /// There is no getent(1).
+    NoResolver,
+    /// Nobody knows the name.
+    Unknown,
 }
 
 /// How a descriptor is open.
@@ -208,6 +220,34 @@ impl Host {
         let Some((mount, own)) = own_cgroup() else { return Vec::new() };
         let above = own.parent().filter(|above| above.starts_with(&mount));
         [Some(own.as_path()), above].into_iter().flatten().map(cgroup).collect()
+    }
+
+    /// Has this machine IPv6, and so the jail's network?
+    pub fn has_ipv6(&self) -> bool {
+        match &self.files {
+            // The addresses there are, a line each; a loopback has one wherever IPv6 is on.
+            Files::Machine(_) => {
+                std::fs::read_to_string("/proc/net/if_inet6").is_ok_and(|all| all.lines().any(|line| line.ends_with(" lo")))
+            }
+            #[cfg(any(test, fuzzing))]
+            Files::Given(_) => true,
+        }
+    }
+
+    /// What this machine's resolver says to `name`, in the order to try.
+    ///
+    /// # Errors
+    /// Where it knows nothing, or there is none to be asked.
+    pub fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, Unresolved> {
+        match &self.files {
+            Files::Machine(_) => resolve(name),
+            #[cfg(any(test, fuzzing))]
+            Files::Given(_) => match name {
+                "example.org" => Ok(vec![[192, 0, 2, 1].into(), [0x2001, 0xdb8, 0, 0, 0, 0, 0, 1].into()]),
+                "near.example" => Ok(vec![[192, 0, 2, 1].into(), [169, 254, 169, 254].into()]),
+                _ => Err(Unresolved::Unknown),
+            },
+        }
     }
 
     /// How the caller left descriptor `fd`.
@@ -446,6 +486,32 @@ fn own_cgroup() -> Option<(PathBuf, PathBuf)> {
         (!below.components().any(|name| name.as_os_str() == ".."))
             .then(|| (point.into(), Path::new(point).join(below).components().collect()))
     })
+}
+
+/// Asks getent(1), which asks as this machine is set up: its hosts file, DNS, mDNS, a
+/// directory. A static program's own resolver knows two of these.
+fn resolve(name: &str) -> Result<Vec<IpAddr>, Unresolved> {
+    let mut getent = Command::new("getent");
+    getent.args(["ahosts", name]).stdin(Stdio::null()).stdout(Stdio::piped());
+    sys::end_with_us(&mut getent);
+    let mut getent = getent.spawn().map_err(|_| Unresolved::NoResolver)?;
+    let mut said = String::new();
+    let read = getent.stdout.take().map(|mut stdout| stdout.read_to_string(&mut said));
+    // A caller that ignores SIGCHLD leaves nothing to wait for.
+    let _ = getent.wait();
+    if !matches!(read, Some(Ok(_))) {
+        return Err(Unresolved::Unknown);
+    }
+    // An address is on several lines, one for each kind of socket.
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for line in said.lines() {
+        if let Some(Ok(address)) = line.split_whitespace().next().map(str::parse) {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+    }
+    if addresses.is_empty() { Err(Unresolved::Unknown) } else { Ok(addresses) }
 }
 
 fn cgroup(path: &Path) -> CgroupDir {

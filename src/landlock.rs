@@ -188,6 +188,12 @@ fn rights<'a>(op: &'a Op, sealed: &[&CStr]) -> Option<(&'a CStr, u64)> {
         | Op::AwaitNetwork
         | Op::AwaitPublisher
         | Op::Publish { .. }
+        | Op::Reach { .. }
+        | Op::Reacher
+        | Op::LoopbackAddress { .. }
+        | Op::Listen { .. }
+        | Op::Hosts { .. }
+        | Op::Socket { .. }
         | Op::TellNamespaces
         | Op::Disguise
         | Op::NotDumpable

@@ -20,6 +20,7 @@ use crate::greeting;
 use crate::init::{Prepared, process_one};
 use crate::pasta::Pasta;
 use crate::plan::Plan;
+use crate::reacher::Reacher;
 use crate::record::Record;
 use crate::report::Report;
 use crate::subids::Unmapped;
@@ -172,6 +173,8 @@ pub fn run(
             let early = SignalSet::pending().unwrap_or(every);
             let (children, cgroup, kept) = (state.children.take(), state.cgroup.take(), state.kept.take());
             let published = core::mem::take(&mut state.published);
+            let mut reacher = state.reacher.take();
+            reacher.iter_mut().for_each(Reacher::close_doors);
             drop(state);
             drop((report, greeter));
             let reports = Some(reports);
@@ -198,6 +201,7 @@ pub fn run(
                 pasta,
                 published,
                 publisher: None,
+                reacher,
                 relay,
                 tracer,
                 cgroup,

@@ -332,6 +332,16 @@ impl<'a> Builder<'a> {
                 steps.push(step(Op::Device { source: c_string(source.as_os_str())?, dest }, asked));
                 Some(Backing::Host(source.clone()))
             }
+            Put::Hosts { text } => {
+                steps.push(step(Op::Hosts { dest, text: text.clone() }, asked));
+                self.view.make(at.clone(), Fact::File);
+                Some(Backing::Memory)
+            }
+            Put::Socket { hole } => {
+                steps.push(step(Op::Socket { dest, hole: *hole }, asked));
+                self.view.make(at.clone(), Fact::File);
+                Some(Backing::Memory)
+            }
             Put::Memory { mode } => {
                 self.memory(&at, *mode, part.is_some(), asked, steps)?;
                 Some(Backing::Memory)

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ffi::{CString, OsStr, OsString};
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,12 +12,14 @@ use std::time::Duration;
 use crate::caps;
 use crate::degrade::{Degraded, degrade};
 use crate::denied::Trace;
+use crate::endpoint::Endpoint;
 use crate::error::{Asked, Error, Layer};
 use crate::filter::{self, Change, Filter};
 use crate::host::{CALLERS, CgroupDir, Host, Opened};
 use crate::landlock::{self, HAS_FILES, HAS_PORTS, Ruleset};
 use crate::place::Builder;
 use crate::policy::{Access, Anchor, ENV_PASSED, Env, Hole, Init, Landlock, Net, Policy, Seccomp, Setting, What, glob_matches};
+use crate::reach::{Outward, reached};
 use crate::rlimits::Limit;
 use crate::seccomp::{self, Program};
 use crate::subordinate::{FILES, MAPPERS, Mapper, Subordinate};
@@ -84,6 +87,10 @@ pub enum Op {
     MakeCgroup { parent: CString, move_callers: bool, limits: Limits },
     /// Listen in the caller's network for what a port inside is to get.
     Publish { hole: Hole },
+    /// Hold what a hole leads to, which is `name` inside.
+    Reach { name: Box<Endpoint>, to: Box<Outward> },
+    /// Start who passes on what is said through these holes.
+    Reacher,
     /// Enter it.
     EnterCgroup,
     /// See it as the root of the cgroup tree.
@@ -114,6 +121,10 @@ pub enum Op {
     JoinNetwork,
     /// Bring the own loopback up.
     LoopbackUp,
+    /// Give the own loopback one more address.
+    LoopbackAddress { address: IpAddr },
+    /// Listen there for hole number `hole`.
+    Listen { at: SocketAddr, hole: u32 },
     /// Start from an empty root.
     RootMemory,
     /// Start from a tree of the host's.
@@ -131,6 +142,10 @@ pub enum Op {
     Symlink { target: CString, dest: CString },
     /// Make a file in memory with what a descriptor gives.
     File { fd: i32, dest: CString },
+    /// Show a file in memory that says `text`, over the one that is there.
+    Hosts { dest: CString, text: String },
+    /// Show a Unix socket in memory that listens for hole number `hole`.
+    Socket { dest: CString, hole: u32 },
     /// Show a host file or directory.
     Bind { source: CString, dest: CString, access: Access },
     /// Show the host's device nodes, and all beside them.
@@ -355,7 +370,8 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         ));
     }
     let mut builder = Builder::new(policy, host)?;
-    builder.place(wanted(policy, host)?)?;
+    let mut reached = reached(policy, host)?;
+    builder.place(wanted(policy, host, std::mem::take(&mut reached.wanted))?)?;
     if let Some(second) = builder.steps.iter().filter(|step| shows_host_root(&step.op)).nth(1) {
         return Err(files_error(
             second.asked.as_ref(),
@@ -409,16 +425,18 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     if (namespaces | later) & libc::CLONE_NEWUTS != 0 {
         own.push(Step { op: Op::Hostname { name: policy.hostname.value.clone() }, asked: policy.hostname.asked.clone() });
     }
-    let mut network = Vec::new();
+    let (mut network, mut joins) = (Vec::new(), false);
     if policy.net.value != Net::Host {
         // A second processor makes the namespace while the first goes on. Who sees the
         // host's processes would see that process, too.
         if !lock && own_pids && namespaces & libc::CLONE_NEWNET != 0 && host.can_make_beside() {
             network.push(Step { op: Op::JoinNetwork, asked: policy.net.asked.clone() });
+            joins = true;
         }
         network.push(Step { op: Op::LoopbackUp, asked: policy.net.asked.clone() });
     }
-    if network.len() < 2 {
+    network.append(&mut reached.network);
+    if !joins {
         own.append(&mut network);
     }
     if !lock {
@@ -508,6 +526,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     outside.append(&mut builder.outside);
     outside
         .extend(policy.publish.iter().map(|(hole, asked)| Step { op: Op::Publish { hole: *hole }, asked: Some(asked.clone()) }));
+    outside.append(&mut reached.outside);
     outside.extend(cgroup);
     if host.can_drop_groups {
         outside.push(default(Op::DropGroups));

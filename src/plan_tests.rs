@@ -583,3 +583,39 @@ fn surroundings_are_pinned_where_a_flag_says_so() {
     assert!(pinned.last.iter().any(|step| matches!(step.op, Op::Umask { mask: 0o22 })));
     assert!(refused_on(&[], "--processors 4 true").contains("--processors 4: choose processors: the caller may run on 3"));
 }
+
+#[test]
+fn what_is_reached_has_an_address_of_its_own_and_what_is_near_must_be_named() {
+    let on = |line: &str| planned_on(&Host::made_up(&["/etc/hosts", "/srv/s"]), line);
+    let plan = on("--reach example.org:443 --reach a.test:1=127.64.0.1:9 --reach 127.64.0.1:9 --reach unix:/srv/s true").unwrap();
+    let all: Vec<String> = plan.outside.iter().map(|step| step.op.to_string()).chain(lines(&plan)).collect();
+    for line in [
+        "reach: example.org:443 inside is 192.0.2.1:443 or [2001:db8::1]:443 outside",
+        "reach: a.test:1 inside is 127.64.0.1:9 outside",
+        "reach: unix:/srv/s inside is unix:/srv/s outside",
+        // 127.64.0.1 is taken by who is called so.
+        "own loopback is 127.64.0.2, too",
+        "own loopback is fd6a:6169:6c00::2, too",
+        "own loopback is 127.64.0.3, too",
+        "listen at 127.64.0.1:9 for what is reached",
+        "listen at 127.64.0.2:1 for what is reached",
+        "listen at [fd6a:6169:6c00::3]:443 for what is reached",
+        "hosts /etc/hosts with the names that can be reached",
+        "socket /srv/s for what is reached",
+    ] {
+        assert!(all.iter().any(|l| l == line), "{line} is not in {all:#?}");
+    }
+    let names = plan.inside.iter().find_map(|step| if let Op::Hosts { text, .. } = &step.op { Some(text) } else { None });
+    let v4: Vec<&str> = names.unwrap().lines().filter(|line| line.starts_with("127")).collect();
+    assert_eq!(v4, ["127.0.0.1 localhost jail", "127.64.0.2 a.test", "127.64.0.3 example.org"]);
+    let network = at(&plan, "own loopback, up");
+    assert!(network < at(&plan, "own loopback is 127.64.0.2, too"));
+    assert!(network > at(&plan, "make it / and let go of the host's"), "it was made meanwhile");
+
+    let refused = |line: &str| on(line).unwrap_err().to_string();
+    assert!(refused("--reach near.example:80 true").contains("the name leads to 169.254.169.254"));
+    assert!(refused("--reach near.example:80 true").contains("near.example:80=169.254.169.254:80"));
+    assert!(refused("--reach unknown.example:80 true").contains("the name is not known"));
+    assert!(refused("--reach localhost:80 --reach 127.0.0.1:80 true").contains("inside is given twice"));
+    assert!(refused_on(&[], "--reach example.org:80 true").contains("place /etc/hosts inside"), "it has none");
+}

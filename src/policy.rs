@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::args::{Given, Typed};
 use crate::caps;
 use crate::degrade;
+use crate::endpoint::{self, Reach};
 use crate::error::{Asked, Error};
 use crate::filter::{self, Change, Refusal, Subject};
 use crate::rlimits::{self, Limit};
@@ -281,6 +282,7 @@ pub struct Policy {
     pub connect: Vec<(u16, Asked)>,
     pub listen: Vec<(u16, Asked)>,
     pub publish: Vec<(Hole, Asked)>,
+    pub reach: Vec<(Reach, Asked)>,
     pub degrade: Option<Setting<Vec<Degradable>>>,
     pub nested: Option<Asked>,
     pub seccomp: Setting<Seccomp>,
@@ -371,6 +373,7 @@ impl Policy {
             connect: Vec::new(),
             listen: Vec::new(),
             publish: Vec::new(),
+            reach: Vec::new(),
             degrade: None,
             nested: None,
             seccomp: setting(Seccomp::Default),
@@ -561,6 +564,9 @@ fn set(policy: &mut Policy, given: &Given) -> Result<(), Error> {
         "connect" => policy.connect.push((port(given)?, asked)),
         "listen" => policy.listen.push((port(given)?, asked)),
         "publish" => policy.publish.push((hole(given)?, asked)),
+        "reach" => policy
+            .reach
+            .push((endpoint::reach(&given.values[0]).map_err(|(problem, remedy)| bad(given, problem, remedy))?, asked)),
         "degrade" => policy.degrade = Some(Setting { value: degrade(given)?, asked: Some(asked) }),
         "nested" => policy.nested = Some(asked),
         "seccomp" => policy.seccomp = word(given, &[("default", Seccomp::Default), ("none", Seccomp::None)])?,
@@ -956,12 +962,18 @@ fn contradictions(policy: &Policy) -> Result<(), Error> {
             return refuse(asked, "given twice", "give it once");
         }
     }
-    if let (Some((_, asked)), true) = (policy.publish.first(), policy.net.value != Net::None) {
-        return refuse(asked, "needs a network of the jail's own, --net none", "leave --net out, or this");
+    let holes = || policy.publish.iter().map(|(_, asked)| asked).chain(policy.reach.iter().map(|(_, asked)| asked));
+    if let (Some(asked), true) = (holes().next(), policy.net.value == Net::Host) {
+        return refuse(asked, "needs a network of the jail's own, which --net host is not", "leave --net out, or this");
     }
     for (index, (hole, asked)) in policy.publish.iter().enumerate() {
         if hole.at.port() != 0 && policy.publish[..index].iter().any(|(other, _)| other.at == hole.at) {
             return refuse(asked, "the address outside is given twice", "give each once");
+        }
+    }
+    for (index, (reach, asked)) in policy.reach.iter().enumerate() {
+        if policy.reach[..index].iter().any(|(other, _)| other.at == reach.at) {
+            return refuse(asked, "given twice", "give each once");
         }
     }
     degraded_without_effect(policy)?;
@@ -1154,6 +1166,9 @@ mod tests {
             ("--publish 1.2.3:80 x", "is not [ADDR:]PORT[:PORT]"),
             ("--publish ::1:80 x", "is not [ADDR:]PORT[:PORT]"),
             ("--publish 80:65536 x", "is not [ADDR:]PORT[:PORT]"),
+            ("--net host --reach a:80 x", "needs a network of the jail's own"),
+            ("--reach a:80 --reach A:80=b:80 x", "given twice"),
+            ("--reach a x", "a is not HOST:PORT"),
             ("--degrade landlok x", "did you mean landlock?"),
             ("--degrade x y", "name one of: namespaces, net"),
             ("--degrade landlock --landlock none x", "has no effect"),

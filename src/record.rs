@@ -66,15 +66,25 @@ impl Record {
                 format!("{{\"address\":{address},\"port\":{},\"inside\":{}}}", hole.at.port(), hole.to)
             })
             .collect();
+        let reached: Vec<String> = plan
+            .outside
+            .iter()
+            .filter_map(|step| {
+                let Op::Reach { name, to } = &step.op else { return None };
+                let to: Vec<String> = to.shown().iter().map(json).collect();
+                Some(format!("{{\"name\":{},\"to\":[{}]}}", json(name.to_string()), to.join(",")))
+            })
+            .collect();
         let layers: Vec<String> = layers(plan).into_iter().map(json).collect();
         self.write(&format!(
-            "{{\"event\":\"start\",\"pid\":{},\"process_1\":{},\"namespaces\":{{{}}},\"layers\":[{}],\"degraded\":[{}],\"published\":[{}]}}\n",
+            "{{\"event\":\"start\",\"pid\":{},\"process_1\":{},\"namespaces\":{{{}}},\"layers\":[{}],\"degraded\":[{}],\"published\":[{}],\"reached\":[{}]}}\n",
             number(command.or(Some(process_one))),
             number(Some(process_one)),
             namespaces.join(","),
             layers.join(","),
             plan.degraded.iter().map(json).collect::<Vec<_>>().join(","),
             published.join(","),
+            reached.join(","),
         ));
     }
 

@@ -22,8 +22,10 @@ use crate::pasta::{self, Pasta, Running};
 use crate::plan::{Op, Plan, Step};
 use crate::policy::{Hole, Init};
 use crate::pty::Relay;
-use crate::publish::{Listening, Publisher};
+use crate::publish::{self, Listening};
+use crate::reacher::Reacher;
 use crate::record::Record;
+use crate::relay::Running as Relaying;
 use crate::report::{NAMESPACES, Report};
 use crate::subids::{self, Unmapped};
 use crate::sys::{self, Arguments, Caught, Flag, SignalFd, SignalSet};
@@ -62,7 +64,9 @@ pub(crate) struct Supervisor<'a> {
     /// What listens outside, until the publisher has it.
     pub(crate) published: Vec<Listening>,
     /// With something published.
-    pub(crate) publisher: Option<Publisher>,
+    pub(crate) publisher: Option<Relaying>,
+    /// With something to be reached.
+    pub(crate) reacher: Option<Reacher>,
     /// With a terminal of the jail's own.
     pub(crate) relay: Option<Relay>,
     /// Answers what the system-call policy refuses, and tells of it.
@@ -136,8 +140,9 @@ impl<'a> Supervisor<'a> {
             let keeper = self.relay.as_ref().and_then(Relay::keeper).map(Keeper::pid);
             let other = self.cgroup.as_ref().and_then(Cgroup::keeper);
             let kept = self.kept.as_ref().map(Kept::keeper);
-            let publisher = self.publisher.as_ref().map(Publisher::pid);
-            let spared = [pasta, keeper, other, kept, publisher].into_iter().flatten().collect::<Vec<_>>();
+            let publisher = self.publisher.as_ref().map(Relaying::pid);
+            let reacher = self.reacher.as_ref().map(Reacher::pid);
+            let spared = [pasta, keeper, other, kept, publisher, reacher].into_iter().flatten().collect::<Vec<_>>();
             children.end_all(&spared);
         }
         if let Some(beside) = self.beside.take() {
@@ -145,6 +150,7 @@ impl<'a> Supervisor<'a> {
         }
         // Before the status is known: what the command has sent is then where it goes.
         self.publisher = None;
+        self.reacher = None;
         let drained = ended.and_then(|status| self.drain().map(|()| status));
         // What the launcher says is said on the caller's terminal as it was.
         self.relay = None;
@@ -179,6 +185,7 @@ impl<'a> Supervisor<'a> {
         .collect();
         keep.extend(self.cgroup.iter().flat_map(Cgroup::descriptors));
         keep.extend(self.published.iter().map(|listening| listening.socket.as_raw_fd()));
+        keep.extend(self.reacher.iter().filter_map(Reacher::descriptor));
         keep.extend(self.kept.iter().flat_map(Kept::descriptors));
         if self.plan.pty {
             keep.extend([0, 1]);
@@ -358,9 +365,10 @@ impl<'a> Supervisor<'a> {
     fn connect(&mut self) -> Result<(), Failure> {
         if !self.published.is_empty() {
             let own_ids = self.plan.namespaces & libc::CLONE_NEWUSER != 0;
-            let started = Publisher::start(self.arguments, self.child, own_ids, &self.published);
+            self.told.published = self.published.iter().map(|listening| listening.hole).collect();
+            let published = std::mem::take(&mut self.published);
+            let started = publish::start(self.arguments, self.child, own_ids, published);
             self.publisher = Some(started.map_err(Failure::Publish)?);
-            self.told.published = self.published.drain(..).map(|listening| listening.hole).collect();
             self.let_go_on();
             return Ok(());
         }

@@ -116,7 +116,8 @@ impl<'a> View<'a> {
     fn look(&self, path: &Path) -> Fact {
         match self.backing(path) {
             Backing::Host(at) => self.changed(path).unwrap_or_else(|| self.host.look(&at)),
-            Backing::Memory if self.is_mount(path) => Fact::Dir,
+            // The root of a file system in memory, or of a file in one.
+            Backing::Memory if self.is_mount(path) => self.made.get(path.as_os_str()).cloned().unwrap_or(Fact::Dir),
             Backing::Memory => self.made.get(path.as_os_str()).cloned().unwrap_or(Fact::Missing),
         }
     }

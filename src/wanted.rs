@@ -39,6 +39,10 @@ pub(crate) enum Put {
     Symlink { target: OsString },
     /// A file with what the descriptor gives.
     File { fd: i32 },
+    /// A file that says this, over the one that is there.
+    Hosts { text: String },
+    /// A Unix socket that listens for hole number `hole`.
+    Socket { hole: u32 },
 }
 
 impl Put {
@@ -49,7 +53,7 @@ impl Put {
                 Fact::Dir => Fact::Dir,
                 Fact::Missing | Fact::Denied(_) | Fact::File | Fact::Device | Fact::Link(_) => Fact::File,
             }),
-            Self::Device { .. } => Some(Fact::File),
+            Self::Device { .. } | Self::Hosts { .. } | Self::Socket { .. } => Some(Fact::File),
             Self::Memory { .. } | Self::Tmpfs { .. } | Self::Proc | Self::Dev | Self::HostDev => Some(Fact::Dir),
             Self::Dir | Self::Symlink { .. } | Self::File { .. } => None,
         }
@@ -110,6 +114,9 @@ pub(crate) fn source(host: &Host, path: &Path, may_miss: bool, asked: Option<&As
                 Errno::NOENT | Errno::NOTDIR if asked.is_some_and(|asked| asked.text().starts_with("--root")) => {
                     "create it first"
                 }
+                Errno::NOENT | Errno::NOTDIR if asked.is_some_and(|asked| asked.text().starts_with("--reach")) => {
+                    "start its server first"
+                }
                 Errno::NOENT | Errno::NOTDIR => "create it first, or use the -try form of the flag",
                 Errno::LOOP => "the links go round in a circle: name the place itself",
                 Errno::NAMETOOLONG => "name it by a shorter path",
@@ -125,9 +132,9 @@ fn unseen(path: &Path, errno: Errno) -> Error {
     files_error(None, format!("look at {}", shown(path)), errno.to_string(), "see whether ls -ld shows it")
 }
 
-/// Every destination, those of the defaults among them.
-pub(crate) fn wanted(policy: &Policy, host: &Host) -> Result<Vec<Wanted>, Error> {
-    let mut all = Vec::new();
+/// Every destination, `more` and those of the defaults among them.
+pub(crate) fn wanted(policy: &Policy, host: &Host, more: Vec<Wanted>) -> Result<Vec<Wanted>, Error> {
+    let mut all = more;
     for entry in &policy.entries {
         let asked = Some(&entry.asked);
         let put = match &entry.what {

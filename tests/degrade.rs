@@ -288,6 +288,7 @@ fn what_cannot_be_given_is_refused_unless_it_is_named() {
         "--noexec /usr",
         "--net pasta",
         "--publish 8000",
+        "--reach a.test:80=127.0.0.1:1",
         "--pty",
         "--uptime 9",
         "--dev private",
