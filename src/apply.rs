@@ -461,7 +461,7 @@ impl<'a> State<'a> {
             }
             Op::LoopbackAddress { address } => loopback::add(*address),
             Op::Listen { at, hole } => self.reacher.as_ref().ok_or(Errno::BADF)?.listen(at, *hole),
-            Op::AwaitNetwork | Op::AwaitPublisher => {
+            Op::AwaitNetwork { .. } | Op::AwaitPublisher => {
                 Report::AwaitsNetwork.send(self.report);
                 self.wait_for_launcher()
             }

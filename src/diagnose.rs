@@ -197,7 +197,7 @@ pub fn error(plan: &Plan, failure: Failure, signs: &Signs) -> Error {
 
 /// pasta(1) did not connect the network.
 fn pasta(plan: &Plan, failure: Pasta) -> Error {
-    let step = plan.inside.iter().find(|step| step.op == Op::AwaitNetwork);
+    let step = plan.inside.iter().find(|step| matches!(step.op, Op::AwaitNetwork { .. }));
     let (problem, layer, remedy) = match failure {
         Pasta::Missing => {
             ("pasta is not in PATH".into(), Layer::Files, "install it (Debian: apt-get install passt), or say --net none")
@@ -424,7 +424,7 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
         | Op::RootMemory
         | Op::EnterRoot
         | Op::LockMounts { .. }
-        | Op::AwaitNetwork
+        | Op::AwaitNetwork { .. }
         | Op::AwaitPublisher
         | Op::Publish { .. }
         | Op::Reacher

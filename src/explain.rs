@@ -115,7 +115,10 @@ impl fmt::Display for Op {
             Self::EnterRoot => f.write_str("make it / and let go of the host's"),
             Self::LockMounts { namespaces: n, .. } => write!(f, "lock the mounts; new namespaces: {}", namespaces(*n)),
             Self::NoUserNamespaces => f.write_str("no user namespace may be made"),
-            Self::AwaitNetwork => f.write_str("wait until pasta has connected the network"),
+            Self::AwaitNetwork { udp } => {
+                f.write_str("wait until pasta has connected the network")?;
+                udp.iter().try_for_each(|hole| write!(f, "; UDP port {} outside reaches {} inside", hole.at, hole.to))
+            }
             Self::AwaitPublisher => f.write_str("wait until what is published is relayed"),
             Self::Publish { hole } if hole.at.port() == 0 => {
                 write!(f, "publish: a free port of {} reaches port {} inside", hole.at.ip(), hole.to)
@@ -212,7 +215,7 @@ impl Op {
             Self::EnterRoot => "enter-root",
             Self::LockMounts { .. } => "lock-mounts",
             Self::NoUserNamespaces => "no-user-namespaces",
-            Self::AwaitNetwork => "await-network",
+            Self::AwaitNetwork { .. } => "await-network",
             Self::AwaitPublisher => "await-publisher",
             Self::Publish { .. } => "publish",
             Self::Reach { .. } => "reach",
@@ -282,7 +285,7 @@ impl Op {
             | Self::EnterRoot
             | Self::LockMounts { .. }
             | Self::NoUserNamespaces
-            | Self::AwaitNetwork
+            | Self::AwaitNetwork { .. }
             | Self::AwaitPublisher
             | Self::Publish { .. }
             | Self::Reach { .. }

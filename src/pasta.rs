@@ -9,6 +9,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
+use crate::policy::Hole;
 use crate::sys;
 
 /// Why the network could not be connected.
@@ -47,28 +48,23 @@ impl Drop for Running {
 
 /// Nothing of the host's passes in unasked: by default pasta forwards the ports
 /// that are bound outside, and maps the gateway's address to the host's loopback.
-const ARGUMENTS: [&str; 14] = [
-    "--quiet",
-    "--foreground",
-    "--config-net",
-    "--no-map-gw",
-    "-t",
-    "none",
-    "-u",
-    "none",
-    "-T",
-    "none",
-    "-U",
-    "none",
-    "--pid",
-    "/dev/stdout",
-];
+const ARGUMENTS: [&str; 12] =
+    ["--quiet", "--foreground", "--config-net", "--no-map-gw", "-t", "none", "-T", "none", "-U", "none", "--pid", "/dev/stdout"];
 
 /// Has pasta connect the network namespace of `pid`; `root`: as root, which it
-/// would give up otherwise, and with it the right to enter.
-pub(crate) fn start(pid: Pid, root: bool) -> Result<Running, Pasta> {
+/// would give up otherwise, and with it the right to enter. It passes on what comes to
+/// the ports of `udp`.
+pub(crate) fn start(pid: Pid, root: bool, udp: &[Hole]) -> Result<Running, Pasta> {
     let mut command = Command::new("pasta");
-    command.args(ARGUMENTS).args(if root { &["--runas", "0:0"][..] } else { &[] });
+    command.args(ARGUMENTS);
+    if udp.is_empty() {
+        command.args(["-u", "none"]);
+    }
+    for Hole { at, to, .. } in udp {
+        // pasta wants no brackets around an address.
+        command.arg("-u").arg(format!("{}/{}:{to}", at.ip(), at.port()));
+    }
+    command.args(if root { &["--runas", "0:0"][..] } else { &[] });
     command.arg(pid.to_string()).stdin(Stdio::null()).stdout(Stdio::piped());
     // What is typed at the terminal is for the jail's command.
     command.process_group(0);

@@ -177,8 +177,9 @@ pub enum Op {
     LockMounts { namespaces: i32, ids: Box<Mapped> },
     /// Let no user namespace be made any more.
     NoUserNamespaces,
-    /// Wait until the launcher has had the network connected by pasta(1).
-    AwaitNetwork,
+    /// Wait until the launcher has had the network connected by pasta(1), which passes
+    /// datagrams on, too.
+    AwaitNetwork { udp: Vec<Hole> },
     /// Wait until the launcher relays what is published.
     AwaitPublisher,
     /// Tell the launcher which namespaces these are.
@@ -304,7 +305,7 @@ pub struct Plan {
 impl Plan {
     /// Has process 1 to wait for the launcher?
     pub fn waits(&self) -> bool {
-        self.inside.iter().any(|step| matches!(step.op, Op::MapSubids { .. } | Op::AwaitNetwork | Op::AwaitPublisher))
+        self.inside.iter().any(|step| matches!(step.op, Op::MapSubids { .. } | Op::AwaitNetwork { .. } | Op::AwaitPublisher))
     }
 
     /// Is the network namespace made beside process 1?
@@ -469,10 +470,12 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     }
     if policy.net.value == Net::Pasta {
         // While process 1 can still be looked into: pasta opens its namespaces.
-        inside.push(Step { op: Op::AwaitNetwork, asked: policy.net.asked.clone() });
+        let udp = policy.publish.iter().map(|(hole, _)| *hole).filter(|hole| hole.udp).collect();
+        inside.push(Step { op: Op::AwaitNetwork { udp }, asked: policy.net.asked.clone() });
     }
-    if let Some(asked) = first(&policy.publish) {
-        inside.push(Step { op: Op::AwaitPublisher, asked: Some(asked) });
+    let tcp = || policy.publish.iter().filter(|(hole, _)| !hole.udp);
+    if let Some((_, asked)) = tcp().next() {
+        inside.push(Step { op: Op::AwaitPublisher, asked: Some(asked.clone()) });
     }
     if let Some(status_fd) = &policy.status_fd {
         writable_descriptor(status_fd, host)?;
@@ -524,8 +527,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     outside.sort_unstable_by_key(|step| if let Op::Gather { fd } = step.op { fd } else { 0 });
     // Before anything is changed: another run may have it.
     outside.append(&mut builder.outside);
-    outside
-        .extend(policy.publish.iter().map(|(hole, asked)| Step { op: Op::Publish { hole: *hole }, asked: Some(asked.clone()) }));
+    outside.extend(tcp().map(|(hole, asked)| Step { op: Op::Publish { hole: *hole }, asked: Some(asked.clone()) }));
     outside.append(&mut reached.outside);
     outside.extend(cgroup);
     if host.can_drop_groups {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -147,8 +147,10 @@ pub enum Net {
 /// An address outside that reaches a port of the jail's loopback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Hole {
+    /// For datagrams, and not connections: then pasta(1) passes them on.
+    pub udp: bool,
     /// The address; port 0: a free one.
-    pub at: SocketAddrV4,
+    pub at: SocketAddr,
     /// The port inside.
     pub to: u16,
 }
@@ -791,21 +793,29 @@ fn port(given: &Given) -> Result<u16, Error> {
     })
 }
 
-/// `[ADDR:]PORT[:PORT]`: one port is the same on both sides.
+/// `[ADDR:]PORT[:PORT][/udp]`: one port is the same on both sides.
 fn hole(given: &Given) -> Result<Hole, Error> {
     let number = |word: &str| units::whole(word).and_then(|port| u16::try_from(port).ok());
     let text = given.values[0].to_str().unwrap_or("");
-    let (addr, ports) = match text.split_once(':') {
-        Some((addr, ports)) if addr.contains('.') => (addr.parse().ok(), ports),
-        Some(_) | None => (Some(Ipv4Addr::LOCALHOST), text),
+    let (udp, text) = text.strip_suffix("/udp").map_or((false, text), |text| (true, text));
+    let (addr, ports) = match text.strip_prefix('[').and_then(|text| text.split_once("]:")) {
+        Some((addr, ports)) => (addr.parse().map(IpAddr::V6).ok(), ports),
+        None => match text.split_once(':') {
+            Some((addr, ports)) if addr.contains('.') => (addr.parse().map(IpAddr::V4).ok(), ports),
+            Some(_) | None => (Some(Ipv4Addr::LOCALHOST.into()), text),
+        },
     };
     let (outside, inside) = ports.split_once(':').unwrap_or((ports, ports));
     match (addr, number(outside), number(inside)) {
-        (Some(addr), Some(outside), Some(to @ 1..)) => Ok(Hole { at: SocketAddrV4::new(addr, outside), to }),
+        // pasta(1) would not say which free port it took, and that of 2023 finds no way
+        // back from another port.
+        (Some(addr), Some(outside), Some(to @ 1..)) if outside == to || !udp => {
+            Ok(Hole { udp, at: SocketAddr::new(addr, outside), to })
+        }
         _ => Err(bad(
             given,
             format!("{} is not [ADDR:]PORT[:PORT]", shown(&given.values[0])),
-            "write e.g. 8080, 8080:80 or 127.0.0.2:8080:80: an IPv4 address, a TCP port outside (0: a free one), one inside",
+            "write e.g. 8080, 8080:80, 127.0.0.2:8080:80 or [::1]:8080:80: an address, a port outside (0: a free one), one inside; for UDP 5353/udp, the same on both sides",
         )),
     }
 }
@@ -967,8 +977,12 @@ fn contradictions(policy: &Policy) -> Result<(), Error> {
         return refuse(asked, "needs a network of the jail's own, which --net host is not", "leave --net out, or this");
     }
     for (index, (hole, asked)) in policy.publish.iter().enumerate() {
-        if hole.at.port() != 0 && policy.publish[..index].iter().any(|(other, _)| other.at == hole.at) {
+        let same = |other: &Hole| (other.udp, other.at) == (hole.udp, hole.at);
+        if hole.at.port() != 0 && policy.publish[..index].iter().any(|(other, _)| same(other)) {
             return refuse(asked, "the address outside is given twice", "give each once");
+        }
+        if hole.udp && policy.net.value != Net::Pasta {
+            return refuse(asked, "only --net pasta passes UDP on", "add it, or publish TCP");
         }
     }
     for (index, (reach, asked)) in policy.reach.iter().enumerate() {
@@ -1164,6 +1178,10 @@ mod tests {
             ("--publish 8080:80 --publish 127.0.0.1:8080:81 x", "given twice"),
             ("--publish 0 x", "0 is not [ADDR:]PORT[:PORT]"),
             ("--publish 1.2.3:80 x", "is not [ADDR:]PORT[:PORT]"),
+            ("--publish 53/udp x", "only --net pasta passes UDP on"),
+            ("--net pasta --publish 5353:53/udp x", "is not [ADDR:]PORT[:PORT]"),
+            ("--publish [::1]:80 --publish [::1]:80:81 x", "given twice"),
+            ("--publish [::1:80 x", "is not [ADDR:]PORT[:PORT]"),
             ("--publish ::1:80 x", "is not [ADDR:]PORT[:PORT]"),
             ("--publish 80:65536 x", "is not [ADDR:]PORT[:PORT]"),
             ("--net host --reach a:80 x", "needs a network of the jail's own"),

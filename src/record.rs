@@ -63,7 +63,12 @@ impl Record {
             .iter()
             .map(|hole| {
                 let address = json(hole.at.ip().to_string());
-                format!("{{\"address\":{address},\"port\":{},\"inside\":{}}}", hole.at.port(), hole.to)
+                let protocol = if hole.udp { "udp" } else { "tcp" };
+                format!(
+                    "{{\"protocol\":\"{protocol}\",\"address\":{address},\"port\":{},\"inside\":{}}}",
+                    hole.at.port(),
+                    hole.to
+                )
             })
             .collect();
         let reached: Vec<String> = plan

@@ -251,7 +251,11 @@ fn two_jails_have_the_same_port_each_at_its_own_address() {
         stream.write_all(b"p").unwrap();
         assert_eq!(rest(&mut stream), "'127.0.0.1'");
     }
-    assert!(both[1].start.contains(r#""published":[{"address":"127.0.0.3","port":47013,"inside":8000}]"#), "{}", both[1].start);
+    assert!(
+        both[1].start.contains(r#""published":[{"protocol":"tcp","address":"127.0.0.3","port":47013,"inside":8000}]"#),
+        "{}",
+        both[1].start
+    );
     // One that is in use is an error before anything runs.
     let out = sh("--publish 127.0.0.2:47013:8000", "echo ran");
     out.refused(&["--publish 127.0.0.2:47013:8000: publish", "(os error 98)", "name another port or address"]);
@@ -359,4 +363,15 @@ for i in range(200):
         assert_eq!(outside_in(Path::new("/"), true, &both).good(), "b'served'");
     }
     assert_eq!(outside_in(Path::new("/"), false, &both).good(), "b'served'");
+}
+
+#[test]
+fn an_ipv6_address_is_one_too() {
+    let Ok(listener) = TcpListener::bind("[::1]:0") else { return skip("this machine has no IPv6") };
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let _served = Served::with(&format!("--publish [::1]:{port}:8000 --publish 127.0.0.1:{port}:8001"));
+    let mut stream = TcpStream::connect(("::1", port)).unwrap();
+    stream.write_all(b"p").unwrap();
+    assert_eq!(rest(&mut stream), "'127.0.0.1'");
 }
