@@ -95,9 +95,7 @@ impl Served {
     }
 
     fn children(&self) -> Vec<String> {
-        let pid = self.jail.id();
-        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-        children.split_whitespace().map(str::to_owned).collect()
+        children(self.jail.id(), 2)
     }
 
     fn publisher(&self) -> String {
@@ -333,10 +331,10 @@ fn who_publishes_nothing_has_no_publisher() {
     child.args(["--", "sh", "-c", "echo ready; read word"]);
     let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut String::new()).unwrap();
-    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap();
+    let children = children(child.id(), 1);
     drop(child.stdin.take());
     child.wait().unwrap();
-    assert_eq!(children.split_whitespace().count(), 1);
+    assert_eq!(children.len(), 1);
 }
 
 #[test]

@@ -405,20 +405,19 @@ fn what_is_no_socket_is_refused() {
 }
 
 /// A jail that stays, with its children.
-fn stays(flags: &str) -> (Child, Vec<(String, String)>) {
+fn stays(flags: &str, count: usize) -> (Child, Vec<(String, String)>) {
     let mut child = command(jail(), Path::new("/"), false);
     child.args(flags.split_whitespace()).args(["--", "sh", "-c", "echo ready; read word"]);
     let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut String::new()).unwrap();
-    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap();
     let named = |pid: &str| (pid.to_owned(), std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap().trim().to_owned());
-    let children = children.split_whitespace().map(named).collect();
+    let children = children(child.id(), count).iter().map(|pid| named(pid)).collect();
     (child, children)
 }
 
 #[test]
 fn the_reacher_holds_nothing_and_ends_with_the_launcher() {
-    let (mut child, children) = stays("--reach a.test:80=127.0.0.1:1 --reach a.test:81=127.0.0.1:1");
+    let (mut child, children) = stays("--reach a.test:80=127.0.0.1:1 --reach a.test:81=127.0.0.1:1", 2);
     let (pid, _) = children.iter().find(|(_, name)| name == "reacher").expect("it is the launcher's child");
     if we_are_root() {
         let doors = if Path::new("/proc/net/if_inet6").exists() { 4 } else { 2 };
@@ -457,7 +456,7 @@ fn the_record_says_what_is_reached() {
 
 #[test]
 fn who_reaches_nothing_has_no_reacher() {
-    let (mut child, children) = stays("");
+    let (mut child, children) = stays("", 1);
     drop(child.stdin.take());
     child.wait().unwrap();
     assert_eq!(children.len(), 1, "{children:?}");
@@ -531,11 +530,9 @@ fn a_slow_reader_holds_little_and_nobody_spins() {
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     assert!(line.trim().parse::<u64>().unwrap() < 64 << 20, "{line}");
-    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap();
-    let reacher = children
-        .split_whitespace()
-        .find(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap() == "reacher\n")
-        .unwrap();
+    let children = children(child.id(), 2);
+    let reacher =
+        children.iter().find(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap() == "reacher\n").unwrap();
     let ticks = || {
         let stat = std::fs::read_to_string(format!("/proc/{reacher}/stat")).unwrap();
         stat.split(' ').skip(13).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum::<u64>()
