@@ -99,7 +99,9 @@ fn measure(dir: &Path, quick: bool) -> Result<()> {
         for offset in 0..ways.len() {
             let index = (round + offset) % ways.len();
             for (task, (_, kind, count, per_second)) in tasks.iter().enumerate() {
-                let seconds = ways[index].time(dir, *kind, *count)?;
+                let seconds = ways[index]
+                    .time(dir, *kind, *count)
+                    .map_err(|error| format!("{}, {}: {error}", ways[index].name(), kind.word()))?;
                 let each = *count as f64;
                 values[index][task].push(if *per_second { each / seconds } else { seconds * 1e6 / each });
             }
