@@ -54,12 +54,12 @@ pub fn parse(words: Vec<OsString>, read: &dyn Fn(&OsStr) -> Result<Vec<u8>, Stri
     let (files, mut flags): (Vec<Given>, Vec<Given>) = typed.flags.into_iter().partition(|given| given.flag.long == "args");
     for (index, file) in files.iter().enumerate() {
         if files[..index].iter().any(|other| other.values == file.values) {
-            return Err(Error::usage(file.asked().text().to_owned(), "given twice", "name each file once"));
+            return Err(Error::usage(file.asked(), "given twice", "name each file once"));
         }
-        let asked = Some(file.asked().text().to_owned());
+        let asked = Some(file.asked());
         let bytes = read(&file.values[0]).map_err(|problem| Error {
             layer: crate::error::Layer::Files,
-            ..Error::usage(asked.clone(), problem, "name a readable file, - for standard input, or /dev/fd/N")
+            ..Error::usage(asked, problem, "name a readable file, - for standard input, or /dev/fd/N")
         })?;
         let start = flags.len();
         let command = parse_into(split(&bytes), &mut flags)?;
@@ -77,12 +77,12 @@ pub fn parse(words: Vec<OsString>, read: &dyn Fn(&OsStr) -> Result<Vec<u8>, Stri
     if let Some(file) = files.iter().find(|file| file.values[0] == "-") {
         if let Some(other) = flags.iter().find(|given| given.flag.long == "file" && given.values[0] == "0") {
             let problem = format!("standard input is read by {} too", other.asked().text());
-            return Err(Error::usage(file.asked().text().to_owned(), problem, "open another descriptor for one of the two"));
+            return Err(Error::usage(file.asked(), problem, "open another descriptor for one of the two"));
         }
     }
     for (index, given) in flags.iter().enumerate() {
         if !given.flag.repeats && flags[..index].iter().any(|other| other.flag == given.flag) {
-            return Err(Error::usage(given.asked().text().to_owned(), "given twice", format!("give --{} once", given.flag.long)));
+            return Err(Error::usage(given.asked(), "given twice", format!("give --{} once", given.flag.long)));
         }
     }
     typed.flags = flags;
@@ -114,7 +114,7 @@ fn parse_into(words: Vec<OsString>, flags: &mut Vec<Given>) -> Result<Vec<OsStri
             Some(Arg::Short(c)) => {
                 let typed = format!("-{}", c.escape_default());
                 return Err(Error::usage(
-                    typed,
+                    Asked::typed(typed),
                     "unknown flag; all flags are long",
                     "see jail --help, or put -- before the command",
                 ));
@@ -146,7 +146,7 @@ fn parse_into(words: Vec<OsString>, flags: &mut Vec<Given>) -> Result<Vec<OsStri
 fn value(parser: &mut lexopt::Parser, flag: &Flag, name: &str) -> Result<OsString, Error> {
     let missing = |got: &str| {
         Error::usage(
-            format!("--{}", flag.long),
+            Asked::new(flag.long, &[]),
             format!("{name} is missing{got}"),
             format!(
                 "write --{} {}",
@@ -181,14 +181,14 @@ fn unknown(long: &str) -> Error {
         Some(near) => format!("did you mean --{near}?"),
         None => "see jail --help".into(),
     };
-    Error::usage(format!("--{}", shown(long)), "unknown flag", remedy)
+    Error::usage(Asked::new(&shown(long), &[]), "unknown flag", remedy)
 }
 
 /// lexopt's own complaints: only a value for a flag that takes none is left.
 fn needless(error: &lexopt::Error) -> Error {
     match error {
         lexopt::Error::UnexpectedValue { option, value } => {
-            Error::usage(option.clone(), format!("takes no value, {} was given", shown(value)), "leave it out")
+            Error::usage(Asked::typed(option.clone()), format!("takes no value, {} was given", shown(value)), "leave it out")
         }
         lexopt::Error::MissingValue { .. }
         | lexopt::Error::UnexpectedOption(_)

@@ -82,7 +82,7 @@ pub fn lacks(layers: &[Degradable], host: &Host, arguments: &Arguments) -> Resul
             doing: "try what this machine refuses".into(),
             errno: Some(errno.raw_os_error()),
             layer,
-            ..Error::usage(Some("--degrade".into()), errno.to_string(), remedy)
+            ..Error::usage(Asked::new("degrade", &[]), errno.to_string(), remedy)
         }
     };
     let all = layers.contains(&Degradable::Namespaces);

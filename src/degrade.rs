@@ -112,7 +112,7 @@ impl Without<'_> {
             Some(name) => format!("name it, too, to go on without: {},{}", self.asked.text(), name.name()),
             None => "leave it out here".into(),
         };
-        let flag = asked.unwrap_or(self.asked).text().to_owned();
+        let flag = *asked.unwrap_or(self.asked);
         Error { doing: format!("go without {}", layer.name()), layer: refused_by, ..Error::usage(flag, problem, remedy) }
     }
 
@@ -169,7 +169,7 @@ impl Without<'_> {
                 // The tree is seen at its own place.
                 let access = if self.out.policy.writable.is_some() { Access::Writable } else { Access::ReadOnly };
                 let what = What::Bind { source: root.value.clone(), access };
-                let asked = root.asked.clone().unwrap_or_else(|| self.asked.clone());
+                let asked = root.asked.unwrap_or(*self.asked);
                 self.out.policy.entries.push(Entry { what, dest: root.value.clone(), may_miss: false, asked });
                 self.out.policy.root = None;
                 self.out.policy.writable = None;
@@ -206,28 +206,28 @@ impl Without<'_> {
     /// Refuses flags that nothing but a namespace does.
     fn needs_no_namespace(&self) -> Result<(), Error> {
         let policy = &self.out.policy;
-        let private = |anchor: &Setting<Anchor>| anchor.asked.clone().filter(|_| anchor.value == Anchor::Private);
-        let id = |id: &Option<Setting<u32>>| id.as_ref().and_then(|id| id.asked.clone());
+        let private = |anchor: &Setting<Anchor>| anchor.asked.filter(|_| anchor.value == Anchor::Private);
+        let id = |id: &Option<Setting<u32>>| id.as_ref().and_then(|id| id.asked);
         let made = policy.entries.iter().find(|entry| match entry.what {
             What::Tmpfs { .. } | What::Dir | What::Symlink { .. } | What::File { .. } => true,
             What::Bind { .. } | What::Device { .. } => false,
         });
         let asked = [
-            made.map(|entry| entry.asked.clone()),
-            policy.hidden.first().or(policy.noexec.first()).map(|ban| ban.asked.clone()),
+            made.map(|entry| entry.asked),
+            policy.hidden.first().or(policy.noexec.first()).map(|ban| ban.asked),
             private(&policy.dev),
             private(&policy.tmp),
             private(&policy.run),
             private(&policy.home),
-            policy.uptime.as_ref().and_then(|uptime| uptime.asked.clone()),
+            policy.uptime.as_ref().and_then(|uptime| uptime.asked),
             id(&policy.uid),
             id(&policy.gid),
-            policy.jailed_root().cloned(),
-            policy.nested.clone(),
-            policy.caps.first().map(|(_, asked)| asked.clone()),
-            policy.net.asked.clone().filter(|_| policy.net.value == Net::Pasta),
-            policy.pty.clone(),
-            policy.publish.first().map(|(_, asked)| asked.clone()),
+            policy.jailed_root().copied(),
+            policy.nested,
+            policy.caps.first().map(|(_, asked)| *asked),
+            policy.net.asked.filter(|_| policy.net.value == Net::Pasta),
+            policy.pty,
+            policy.publish.first().map(|(_, asked)| *asked),
         ];
         match asked.into_iter().flatten().next() {
             None => Ok(()),
@@ -381,7 +381,7 @@ impl Without<'_> {
     fn close(&mut self, call: &'static str, to: Treatment) {
         let subject = Subject::Call(call);
         if !self.out.policy.syscalls.iter().any(|change| change.subject.includes(call)) {
-            self.out.closed_calls.push(Change { subject, to, asked: self.asked.clone() });
+            self.out.closed_calls.push(Change { subject, to, asked: *self.asked });
         }
     }
 }

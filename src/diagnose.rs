@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use crate::error::{Error, FAILED, Layer, NOT_EXECUTABLE, NOT_FOUND};
+use crate::error::{Asked, Error, FAILED, Layer, NOT_EXECUTABLE, NOT_FOUND};
 use crate::explain::namespaces;
 use crate::launch::Failure;
 use crate::pasta::Pasta;
@@ -189,7 +189,7 @@ pub fn error(plan: &Plan, failure: Failure, signs: &Signs) -> Error {
             doing: "relay between the jail's terminal and the standard streams".into(),
             errno: Some(errno.raw_os_error()),
             layer: Layer::Files,
-            ..Error::usage(Some("--pty".into()), errno.to_string(), "make room, or send the output elsewhere")
+            ..Error::usage(Asked::new("pty", &[]), errno.to_string(), "make room, or send the output elsewhere")
         },
         Failure::Supervise(errno) => plain("wait for the command", errno, signs),
     }
@@ -208,11 +208,7 @@ fn pasta(plan: &Plan, failure: Pasta) -> Error {
             ("pasta ended at once".into(), Layer::Kernel, "it says why above; it needs /dev/net/tun and a default route")
         }
     };
-    Error {
-        doing: "connect the network".into(),
-        layer,
-        ..Error::usage(step.and_then(|s| s.asked.as_ref()).map(|a| a.text().to_owned()), problem, remedy)
-    }
+    Error { doing: "connect the network".into(), layer, ..Error::usage(step.and_then(|s| s.asked), problem, remedy) }
 }
 
 /// newuidmap(1) or newgidmap(1) did not map the ids.
@@ -230,11 +226,7 @@ fn unmapped(plan: &Plan, failure: Unmapped) -> Error {
         Unmapped::Watch(errno) => (errno.to_string(), Layer::Kernel, "see ulimit -u and ulimit -n"),
         Unmapped::Interrupted(signal) => (format!("signal {signal} came meanwhile"), Layer::Kernel, "start again"),
     };
-    Error {
-        doing: "map the caller's subordinate ids".into(),
-        layer,
-        ..Error::usage(step.and_then(|s| s.asked.as_ref()).map(|a| a.text().to_owned()), problem, remedy)
-    }
+    Error { doing: "map the caller's subordinate ids".into(), layer, ..Error::usage(step.and_then(|s| s.asked), problem, remedy) }
 }
 
 fn plain(doing: &str, errno: Errno, signs: &Signs) -> Error {
@@ -269,12 +261,7 @@ fn step(step: Option<&Step>, errno: Errno, signs: &Signs) -> Error {
         (Op::DieWithLauncher | Op::AdoptOrphans, Errno::PIPE) => "the launcher is gone".into(),
         _ => errno.to_string(),
     };
-    Error {
-        doing: step.op.to_string(),
-        errno: Some(errno.raw_os_error()),
-        layer,
-        ..Error::usage(step.asked.as_ref().map(|a| a.text().to_owned()), problem, remedy)
-    }
+    Error { doing: step.op.to_string(), errno: Some(errno.raw_os_error()), layer, ..Error::usage(step.asked, problem, remedy) }
 }
 
 /// The layer that an operation alone sets up.

@@ -70,7 +70,7 @@ pub struct Error {
     /// The exit status: 125, 126 or 127.
     pub status: u8,
     /// The flag that asked, as typed; none where a default did.
-    pub flag: Option<String>,
+    pub flag: Option<Asked>,
     /// What was being done.
     pub doing: String,
     /// What went wrong.
@@ -85,7 +85,7 @@ pub struct Error {
 
 impl Error {
     /// A mistake on the command line: nothing has been done yet.
-    pub fn usage(flag: impl Into<Option<String>>, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub fn usage(flag: impl Into<Option<Asked>>, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             status: FAILED,
             flag: flag.into(),
@@ -102,7 +102,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("jail: ")?;
         if let Some(flag) = &self.flag {
-            write!(f, "{flag}: ")?;
+            write!(f, "{}: ", flag.text())?;
         }
         if !self.doing.is_empty() {
             write!(f, "{}: ", self.doing)?;
@@ -115,9 +115,10 @@ impl fmt::Display for Error {
     }
 }
 
-/// The flag as typed, for errors and explanations; kept from argv to the end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked(String);
+/// The flag as typed, for errors and explanations. It is kept from argv to the end, in
+/// many places, and so never given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked(&'static str);
 
 impl Asked {
     /// From a flag's name and the values given to it.
@@ -131,11 +132,16 @@ impl Asked {
                 _ => text.push_str(&shown(value)),
             }
         }
-        Self(text)
+        Self::typed(text)
+    }
+
+    /// From what was typed in its place.
+    pub fn typed(text: String) -> Self {
+        Self(text.leak())
     }
 
     /// The text.
-    pub fn text(&self) -> &str {
-        &self.0
+    pub fn text(&self) -> &'static str {
+        self.0
     }
 }

@@ -121,8 +121,7 @@ pub fn deciding<'a>(call: &Call, changes: impl Iterator<Item = &'a Change> + Clo
 /// # Errors
 /// The first.
 pub fn check(powers: Powers, changes: &[Change], told: bool, closable: &dyn Fn(&str) -> bool) -> Result<(), Error> {
-    let refuse =
-        |change: &Change, problem: String, remedy: &str| Err(Error::usage(change.asked.text().to_owned(), problem, remedy));
+    let refuse = |change: &Change, problem: String, remedy: &str| Err(Error::usage(change.asked, problem, remedy));
     let here = || CALLS.iter().filter(|call| call.number(HERE).is_some());
     for (index, change) in changes.iter().enumerate() {
         for other in &changes[..index] {

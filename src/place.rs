@@ -96,7 +96,7 @@ impl<'a> Builder<'a> {
         let steps = match policy.changes() {
             None => {
                 let access = if policy.writable.is_some() { Access::Writable } else { Access::ReadOnly };
-                vec![Step { op: Op::RootTree { source: tree, access }, asked: root.asked.clone() }]
+                vec![Step { op: Op::RootTree { source: tree, access }, asked: root.asked }]
             }
             Some((changes, asked)) => {
                 may_be_changed(host, &path, asked)?;
@@ -370,7 +370,7 @@ impl<'a> Builder<'a> {
             self.devices(&at, asked, steps)?;
         }
         if let Some(asked) = asked {
-            self.typed.insert(at.clone().into(), asked.clone());
+            self.typed.insert(at.clone().into(), *asked);
         }
         Ok(Some(at))
     }
@@ -509,7 +509,7 @@ impl<'a> Builder<'a> {
         let mut all: Vec<(PathBuf, Fact, Asked)> = Vec::new();
         for ban in bans {
             if let Some((at, fact)) = self.banned(ban)? {
-                all.push((at, fact, ban.asked.clone()));
+                all.push((at, fact, ban.asked));
             }
         }
         all.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.2.text().cmp(b.2.text())));
@@ -551,7 +551,7 @@ impl<'a> Builder<'a> {
                 return refuse(format!("it would hide what {} shows", other.text()), "leave out one of the two");
             }
             let op = Op::Hide { dest: c_string(at.as_os_str())?, dir: fact == Fact::Dir };
-            self.steps.push(Step { op, asked: Some(asked.clone()) });
+            self.steps.push(Step { op, asked: Some(asked) });
             self.hidden.push((at, asked));
         }
         Ok(())
@@ -571,7 +571,7 @@ impl<'a> Builder<'a> {
             }
             let mounted = self.view.is_mount(at);
             let op = Op::Restrict { dest: c_string(at.as_os_str())?, mounted, access: Access::Writable, noexec: true };
-            self.steps.push(Step { op, asked: Some(asked.clone()) });
+            self.steps.push(Step { op, asked: Some(*asked) });
         }
         Ok(())
     }
@@ -603,7 +603,7 @@ impl<'a> Builder<'a> {
             };
             let path = visible.map_or(Path::new("/"), PathBuf::as_path);
             // Where / cannot be entered, it is the tree's doing.
-            let asked = policy.root.as_ref().filter(|_| path == Path::new("/")).and_then(|root| root.asked.clone());
+            let asked = policy.root.as_ref().filter(|_| path == Path::new("/")).and_then(|root| root.asked);
             return Ok(Step { op: Op::Chdir { path: c_string(path.as_os_str())? }, asked });
         };
         let asked = chdir.asked.as_ref();
@@ -673,5 +673,5 @@ fn overlaps(a: &Path, b: &Path) -> bool {
 }
 
 fn step(op: Op, asked: Option<&Asked>) -> Step {
-    Step { op, asked: asked.cloned() }
+    Step { op, asked: asked.copied() }
 }

@@ -378,45 +378,45 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     let own_pids = policy.pid.value != Anchor::Host;
     let mut inside = vec![default(if own_pids { Op::DieWithLauncher } else { Op::AdoptOrphans })];
     if let Some(step) = &cgroup {
-        inside.push(Step { op: Op::EnterCgroup, asked: step.asked.clone() });
+        inside.push(Step { op: Op::EnterCgroup, asked: step.asked });
         if namespaces & libc::CLONE_NEWCGROUP != 0 {
             // Its root is the cgroup of the process that makes it.
             namespaces &= !libc::CLONE_NEWCGROUP;
-            inside.push(Step { op: Op::CgroupView, asked: step.asked.clone() });
+            inside.push(Step { op: Op::CgroupView, asked: step.asked });
         }
     }
-    let asked = || [&policy.uid, &policy.gid].into_iter().flatten().find_map(|s| s.asked.clone());
+    let asked = || [&policy.uid, &policy.gid].into_iter().flatten().find_map(|s| s.asked);
     let mut kept = Mapped::One(ids);
     if bare {
-        let asked = policy.degrade.as_ref().and_then(|degrade| degrade.asked.clone());
+        let asked = policy.degrade.as_ref().and_then(|degrade| degrade.asked);
         inside.push(Step { op: Op::HostRoot, asked });
     } else if let Some(asked) = &policy.subids {
         let subids = subids(caller, &host.subordinate(), asked)?;
         let same = |ranges: &[Range]| ranges.iter().map(|range| Range { outside: range.inside, ..*range }).collect();
         kept = Mapped::All { uids: same(&subids.uids), gids: same(&subids.gids) };
-        inside.push(Step { op: Op::MapSubids { subids: subids.into() }, asked: Some(asked.clone()) });
-        inside.push(Step { op: Op::DropGroups, asked: Some(asked.clone()) });
+        inside.push(Step { op: Op::MapSubids { subids: subids.into() }, asked: Some(*asked) });
+        inside.push(Step { op: Op::DropGroups, asked: Some(*asked) });
     } else {
         let op = Op::MapIds { inside: ids, outside: caller };
-        inside.push(Step { op, asked: policy.jailed_root().cloned().or_else(asked) });
+        inside.push(Step { op, asked: policy.jailed_root().copied().or_else(asked) });
     }
     if let Some(uptime) = &policy.uptime {
         // In the user namespace that is there by now; the command will have no power over it.
-        inside.push(Step { op: Op::Uptime { now: uptime.value }, asked: uptime.asked.clone() });
+        inside.push(Step { op: Op::Uptime { now: uptime.value }, asked: uptime.asked });
     }
     inside.push(default(Op::NewKeyring));
     let mut own = Vec::new();
     if (namespaces | later) & libc::CLONE_NEWUTS != 0 {
-        own.push(Step { op: Op::Hostname { name: policy.hostname.value.clone() }, asked: policy.hostname.asked.clone() });
+        own.push(Step { op: Op::Hostname { name: policy.hostname.value.clone() }, asked: policy.hostname.asked });
     }
     let mut network = Vec::new();
     if policy.net.value != Net::Host {
         // A second processor makes the namespace while the first goes on. Who sees the
         // host's processes would see that process, too.
         if !lock && own_pids && namespaces & libc::CLONE_NEWNET != 0 && host.can_make_beside() {
-            network.push(Step { op: Op::JoinNetwork, asked: policy.net.asked.clone() });
+            network.push(Step { op: Op::JoinNetwork, asked: policy.net.asked });
         }
-        network.push(Step { op: Op::LoopbackUp, asked: policy.net.asked.clone() });
+        network.push(Step { op: Op::LoopbackUp, asked: policy.net.asked });
     }
     if network.len() < 2 {
         own.append(&mut network);
@@ -430,7 +430,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         inside.append(&mut builder.steps);
     }
     if policy.pty.is_some() {
-        inside.push(Step { op: Op::OpenTerminal, asked: policy.pty.clone() });
+        inside.push(Step { op: Op::OpenTerminal, asked: policy.pty });
     }
     inside.extend(landlock.clone());
     // In a namespace of its own the command could move what hides and protects.
@@ -444,21 +444,21 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     }
     inside.append(&mut network);
     if lock {
-        let asked = policy.caps.iter().find(|(number, _)| *number == caps::SYS_ADMIN).map(|(_, asked)| asked.clone());
+        let asked = policy.caps.iter().find(|(number, _)| *number == caps::SYS_ADMIN).map(|(_, asked)| *asked);
         inside.push(Step { op: Op::LockMounts { namespaces: later, ids: kept.into() }, asked });
         inside.append(&mut own);
         inside.extend(no_more);
     }
     if policy.net.value == Net::Pasta {
         // While process 1 can still be looked into: pasta opens its namespaces.
-        inside.push(Step { op: Op::AwaitNetwork, asked: policy.net.asked.clone() });
+        inside.push(Step { op: Op::AwaitNetwork, asked: policy.net.asked });
     }
     if let Some(asked) = first(&policy.publish) {
         inside.push(Step { op: Op::AwaitPublisher, asked: Some(asked) });
     }
     if let Some(status_fd) = &policy.status_fd {
         writable_descriptor(status_fd, host)?;
-        inside.push(Step { op: Op::TellNamespaces, asked: status_fd.asked.clone() });
+        inside.push(Step { op: Op::TellNamespaces, asked: status_fd.asked });
     }
     inside.push(default(Op::Disguise));
     inside.push(default(Op::NotDumpable));
@@ -471,23 +471,23 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
 
     let mut last = Vec::new();
     if policy.pty.is_some() {
-        last.push(Step { op: Op::TakeTerminal, asked: policy.pty.clone() });
+        last.push(Step { op: Op::TakeTerminal, asked: policy.pty });
     }
     if let Some(asked) = &policy.new_session {
-        last.push(Step { op: Op::NewSession, asked: Some(asked.clone()) });
+        last.push(Step { op: Op::NewSession, asked: Some(*asked) });
     }
-    last.push(Step { op: Op::Capabilities { keep }, asked: policy.jailed_root().cloned().or_else(|| first(&policy.caps)) });
+    last.push(Step { op: Op::Capabilities { keep }, asked: policy.jailed_root().copied().or_else(|| first(&policy.caps)) });
     last.push(builder.chdir(policy)?);
     let mut limits: Vec<&(Limit, Asked)> = policy.rlimits.iter().collect();
     limits.sort_unstable_by_key(|(limit, _)| limit.name());
     for (limit, asked) in limits {
-        last.push(Step { op: Op::Rlimit { limit: *limit }, asked: Some(asked.clone()) });
+        last.push(Step { op: Op::Rlimit { limit: *limit }, asked: Some(*asked) });
     }
     if let Some(umask) = &policy.umask {
-        last.push(Step { op: Op::Umask { mask: umask.value }, asked: umask.asked.clone() });
+        last.push(Step { op: Op::Umask { mask: umask.value }, asked: umask.asked });
     }
     if let Some(setting) = &policy.processors {
-        last.push(Step { op: Op::Processors { set: processors(setting, host)? }, asked: setting.asked.clone() });
+        last.push(Step { op: Op::Processors { set: processors(setting, host)? }, asked: setting.asked });
     }
     last.push(Step { op: Op::CloseDescriptors { keep: kept_descriptors(policy, host)? }, asked: first(&policy.fds) });
     if landlock.is_some() {
@@ -500,14 +500,13 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     let mut outside: Vec<Step> = Vec::new();
     for entry in &policy.entries {
         if let What::File { fd } = entry.what {
-            outside.push(Step { op: Op::Gather { fd }, asked: Some(entry.asked.clone()) });
+            outside.push(Step { op: Op::Gather { fd }, asked: Some(entry.asked) });
         }
     }
     outside.sort_unstable_by_key(|step| if let Op::Gather { fd } = step.op { fd } else { 0 });
     // Before anything is changed: another run may have it.
     outside.append(&mut builder.outside);
-    outside
-        .extend(policy.publish.iter().map(|(hole, asked)| Step { op: Op::Publish { hole: *hole }, asked: Some(asked.clone()) }));
+    outside.extend(policy.publish.iter().map(|(hole, asked)| Step { op: Op::Publish { hole: *hole }, asked: Some(*asked) }));
     outside.extend(cgroup);
     if host.can_drop_groups {
         outside.push(default(Op::DropGroups));
@@ -563,7 +562,7 @@ fn at_their_own_places(steps: &[Step], host: &Host) -> Result<(), Error> {
         };
         let doing = format!("show {} alone by Landlock", shown(path(dest)));
         let layer = host.lacks.first().map_or(Layer::Kernel, |(_, layer)| *layer);
-        let flag = step.asked.as_ref().map(|asked| asked.text().to_owned());
+        let flag = step.asked;
         return Err(Error { doing, layer, ..Error::usage(flag, problem, "leave it out here") });
     }
     Ok(())
@@ -590,7 +589,7 @@ fn filter_calls(policy: &Policy, closed: &[Change]) -> Result<Option<(Step, Opti
     let changed = named.or(policy.fakeroot.as_ref()).or(policy.nested.as_ref());
     let changed = changed.or_else(|| opened().map(|(_, asked)| asked)).or(policy.seccomp.asked.as_ref());
     let asked = policy.trace_denied.as_ref().or(changed);
-    Ok(Some((Step { op: Op::FilterCalls { filter: filter.into() }, asked: asked.cloned() }, trace)))
+    Ok(Some((Step { op: Op::FilterCalls { filter: filter.into() }, asked: asked.copied() }, trace)))
 }
 
 /// Capabilities that open a part of the system-call policy.
@@ -606,9 +605,9 @@ fn landlock(
     degraded: Option<&Degraded>,
 ) -> Result<Option<Step>, Error> {
     let ports = || policy.connect.iter().chain(&policy.listen);
-    let asked = ports().next().map(|(_, asked)| asked.clone()).or_else(|| policy.landlock.asked.clone());
+    let asked = ports().next().map(|(_, asked)| *asked).or(policy.landlock.asked);
     let refuse = |problem: &str, remedy: &str| {
-        let flag = asked.as_ref().map(|asked| asked.text().to_owned());
+        let flag = asked;
         Err(Error { doing: "make Landlock's rules".into(), layer: Layer::Kernel, ..Error::usage(flag, problem, remedy) })
     };
     if policy.landlock.value == Landlock::None {
@@ -654,7 +653,7 @@ fn landlock(
     if ruleset.is_empty() {
         return Ok(None);
     }
-    let asked = first(&policy.connect).or_else(|| first(&policy.listen)).or_else(|| policy.landlock.asked.clone());
+    let asked = first(&policy.connect).or_else(|| first(&policy.listen)).or(policy.landlock.asked);
     Ok(Some(Step { op: Op::Ruleset { abi, ruleset: ruleset.into() }, asked }))
 }
 
@@ -668,7 +667,7 @@ fn cgroup(policy: &Policy, host: &Host) -> Result<Option<Step>, Error> {
         cpus: value(&policy.cpus),
     };
     let flags = [&policy.memory, &policy.tasks, &policy.cpus];
-    let Some(asked) = flags.into_iter().flatten().find_map(|setting| setting.asked.clone()) else { return Ok(None) };
+    let Some(asked) = flags.into_iter().flatten().find_map(|setting| setting.asked) else { return Ok(None) };
     cgroup_for(limits, &host.cgroups(), &asked).map(Some)
 }
 
@@ -680,7 +679,7 @@ pub fn cgroup_for(limits: Limits, cgroups: &[CgroupDir], asked: &Asked) -> Resul
     let has = |all: &[String]| limits.controllers().all(|name| all.iter().any(|has| has == name));
     let step = |dir: &CgroupDir, move_callers| {
         let parent = c_string(dir.path.as_os_str())?;
-        Ok(Step { op: Op::MakeCgroup { parent, move_callers, limits }, asked: Some(asked.clone()) })
+        Ok(Step { op: Op::MakeCgroup { parent, move_callers, limits }, asked: Some(*asked) })
     };
     let problem = match cgroups {
         // Where other jails of this caller's have moved it to.
@@ -704,7 +703,7 @@ pub fn cgroup_for(limits: Limits, cgroups: &[CgroupDir], asked: &Asked) -> Resul
         doing: "make a cgroup for the jail".into(),
         layer: Layer::Cgroup,
         ..Error::usage(
-            asked.text().to_owned(),
+            *asked,
             problem,
             "start it in one that is: systemd-run --user --scope -p Delegate=yes jail ... (or have root make one and chown it)",
         )
@@ -714,7 +713,7 @@ pub fn cgroup_for(limits: Limits, cgroups: &[CgroupDir], asked: &Asked) -> Resul
 /// The first so many of those that the caller may run on.
 fn processors(wanted: &Setting<usize>, host: &Host) -> Result<Vec<usize>, Error> {
     let refuse = |problem: String, remedy: &str| {
-        let flag = wanted.asked.as_ref().map(|asked| asked.text().to_owned());
+        let flag = wanted.asked;
         let doing = "choose processors".into();
         Error { doing, layer: Layer::Kernel, ..Error::usage(flag, problem, remedy) }
     };
@@ -732,7 +731,7 @@ fn processors(wanted: &Setting<usize>, host: &Host) -> Result<Vec<usize>, Error>
 
 /// The flag with the smallest number, whichever was typed first.
 fn first<N: Ord + Copy>(asked: &[(N, Asked)]) -> Option<Asked> {
-    asked.iter().min_by_key(|(number, _)| *number).map(|(_, asked)| asked.clone())
+    asked.iter().min_by_key(|(number, _)| *number).map(|(_, asked)| *asked)
 }
 
 fn ids(policy: &Policy, caller: Ids) -> Ids {
@@ -752,7 +751,7 @@ const SYSTEM_IDS: u32 = 65_535;
 pub fn subids(caller: Ids, facts: &Subordinate, asked: &Asked) -> Result<Subids, Error> {
     let refuse = |problem: String, remedy: String| {
         let doing = "map the caller's subordinate ids".into();
-        Error { layer: Layer::Files, doing, ..Error::usage(asked.text().to_owned(), problem, remedy) }
+        Error { layer: Layer::Files, doing, ..Error::usage(*asked, problem, remedy) }
     };
     let ranges = |of: usize, own: u32| {
         let (file, option) = (FILES[of], ["--add-subuids", "--add-subgids"][of]);
@@ -880,7 +879,7 @@ fn environment(policy: &Policy, host: &Host) -> Result<Vec<(OsString, OsString)>
             Env::Set(name, value) => env.push((name.clone(), value.clone())),
             Env::Pass(name) if !seen.contains(name) => {
                 return Err(Error::usage(
-                    asked.text().to_owned(),
+                    *asked,
                     "the variable is not set",
                     format!("set it, give it here as {}=VALUE, or leave the flag out", shown(name)),
                 ));

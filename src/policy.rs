@@ -587,7 +587,7 @@ fn set(policy: &mut Policy, given: &Given) -> Result<(), Error> {
 }
 
 fn bad(given: &Given, problem: impl Into<String>, remedy: impl Into<String>) -> Error {
-    Error::usage(given.asked().text().to_owned(), problem, remedy)
+    Error::usage(given.asked(), problem, remedy)
 }
 
 fn word<T: Copy>(given: &Given, known: &[(&str, T)]) -> Result<Setting<T>, Error> {
@@ -861,7 +861,7 @@ fn bind(policy: &mut Policy, given: &Given, access: Access, dest: usize) -> Resu
 
 /// What contradicts itself on any machine.
 fn contradictions(policy: &Policy) -> Result<(), Error> {
-    let refuse = |asked: &Asked, problem: &str, remedy: &str| Err(Error::usage(asked.text().to_owned(), problem, remedy));
+    let refuse = |asked: &Asked, problem: &str, remedy: &str| Err(Error::usage(*asked, problem, remedy));
     if let (Some(asked), None) = (&policy.writable, &policy.root) {
         return refuse(asked, "has no effect without --root", "name the tree with --root, or a directory with --rw");
     }
@@ -1027,12 +1027,12 @@ fn degraded_without_effect(policy: &Policy) -> Result<(), Error> {
     ] {
         if value.contains(&layer) && idle {
             let problem = format!("{} has no effect: {flag} leaves it out", layer.name());
-            return Err(Error::usage(asked.text().to_owned(), problem, "leave out one of the two"));
+            return Err(Error::usage(*asked, problem, "leave out one of the two"));
         }
     }
     if value.contains(&Degradable::Root) && !value.contains(&Degradable::Namespaces) {
         let remedy = "name namespaces, too, or leave it out";
-        return Err(Error::usage(asked.text().to_owned(), "root has no effect without namespaces", remedy));
+        return Err(Error::usage(*asked, "root has no effect without namespaces", remedy));
     }
     Ok(())
 }

@@ -95,7 +95,7 @@ impl Record {
         let object = format!(
             "{{\"step\":{},\"flag\":{},\"problem\":{},\"errno\":{},\"layer\":{},\"remedy\":{}}}",
             json(&error.doing),
-            or_null(error.flag.as_ref().map(json)),
+            or_null(error.flag.map(|flag| json(flag.text()))),
             json(&error.problem),
             or_null(error.errno.map(|errno| errno.to_string())),
             json(error.layer.to_string()),

@@ -68,7 +68,7 @@ pub(crate) struct Wanted {
 }
 
 pub(crate) fn files_error(asked: Option<&Asked>, doing: String, problem: impl Into<String>, remedy: impl Into<String>) -> Error {
-    Error { layer: Layer::Files, doing, ..Error::usage(asked.map(|a| a.text().to_owned()), problem, remedy) }
+    Error { layer: Layer::Files, doing, ..Error::usage(asked.copied(), problem, remedy) }
 }
 
 pub(crate) fn c_string(bytes: &OsStr) -> Result<CString, Error> {
@@ -165,9 +165,9 @@ pub(crate) fn wanted(policy: &Policy, host: &Host) -> Result<Vec<Wanted>, Error>
             // The same place, and so the host's `..`.
             dest = host.without_dotdot(&dest).unwrap_or(dest);
         }
-        all.push(Wanted { put, dest, asked: asked.cloned() });
+        all.push(Wanted { put, dest, asked: asked.copied() });
     }
-    let text = |wanted: &Wanted| wanted.asked.as_ref().map(|asked| asked.text().to_owned());
+    let text = |wanted: &Wanted| wanted.asked.map(|asked| asked.text());
     all.sort_unstable_by(|a, b| a.dest.as_os_str().cmp(b.dest.as_os_str()).then_with(|| text(a).cmp(&text(b))));
     for pair in all.windows(2) {
         if let ([first, second], true) = (pair, pair[0].dest == pair[1].dest) {
@@ -184,7 +184,7 @@ pub(crate) fn wanted(policy: &Policy, host: &Host) -> Result<Vec<Wanted>, Error>
     // typed it is a duplicate, which `place` finds.
     let mut default = |put: Put, dest: &Path, asked: Option<&Asked>| {
         if asked.is_some() || !typed.contains(dest.as_os_str()) {
-            all.push(Wanted { put, dest: dest.to_owned(), asked: asked.cloned() });
+            all.push(Wanted { put, dest: dest.to_owned(), asked: asked.copied() });
         }
     };
     if policy.root.is_none() {
