@@ -6,8 +6,12 @@ use std::os::unix::ffi::OsStrExt;
 /// A path or word for a person. Control characters and bytes that are not UTF-8
 /// become `\xNN`, so that a file's name cannot write on the reader's terminal.
 pub fn shown(word: impl AsRef<OsStr>) -> String {
+    shown_bytes(word.as_ref().as_bytes())
+}
+
+fn shown_bytes(bytes: &[u8]) -> String {
     let mut out = String::new();
-    for chunk in word.as_ref().as_bytes().utf8_chunks() {
+    for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
                 '\n' => out.push_str("\\n"),
@@ -31,9 +35,14 @@ pub fn shown(word: impl AsRef<OsStr>) -> String {
 /// reads both, and nothing is lost. (A lone surrogate, Python's way, makes strict
 /// parsers refuse the whole document.)
 pub fn json(word: impl AsRef<OsStr>) -> String {
-    let bytes = word.as_ref().as_bytes();
+    json_bytes(word.as_ref().as_bytes())
+}
+
+fn json_bytes(bytes: &[u8]) -> String {
     let Ok(text) = std::str::from_utf8(bytes) else {
-        return format!("{bytes:?}");
+        // Not by {:?}: release builds leave it out.
+        let numbers: Vec<String> = bytes.iter().map(u8::to_string).collect();
+        return format!("[{}]", numbers.join(", "));
     };
     let mut out = String::from("\"");
     for c in text.chars() {
