@@ -25,6 +25,8 @@ mod filter;
 mod flags;
 #[path = "../src/host.rs"]
 mod host;
+#[path = "../src/index.rs"]
+mod index;
 #[path = "../src/landlock.rs"]
 mod landlock;
 #[path = "../src/place.rs"]

@@ -2,6 +2,7 @@
 //! here and nowhere else; tests hand it a machine that they made up.
 
 use std::cell::RefCell;
+#[cfg(any(test, fuzzing))]
 use std::collections::BTreeMap;
 use std::ffi::{CStr, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -13,6 +14,7 @@ use rustix::process::{getegid, geteuid, getgid, getgroups, getuid};
 use rustix::thread::{CapabilitySet, CpuSet, capabilities, sched_getaffinity};
 
 use crate::error::Layer;
+use crate::index::Index;
 use crate::policy::Degradable;
 #[cfg(any(test, fuzzing))]
 use crate::subordinate::Mapper;
@@ -101,7 +103,7 @@ pub struct Host {
 enum Files {
     /// Asked of the kernel when first needed, and remembered: each path is
     /// looked at once, so that the whole plan rests on one answer.
-    Machine(RefCell<BTreeMap<OsString, Fact>>),
+    Machine(RefCell<Index<Fact>>),
     /// Made up.
     #[cfg(any(test, fuzzing))]
     Given(BTreeMap<PathBuf, Fact>),
@@ -125,7 +127,7 @@ impl Host {
             lacks: Vec::new(),
             cwd: std::env::current_dir().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO)),
             env: std::env::vars_os().collect(),
-            files: Files::Machine(RefCell::default()),
+            files: Files::Machine(RefCell::new(Index::new())),
             descriptors: None,
             #[cfg(any(test, fuzzing))]
             cgroups: Vec::new(),
@@ -147,11 +149,11 @@ impl Host {
     pub fn look(&self, path: &Path) -> Fact {
         match &self.files {
             Files::Machine(known) => {
-                if let Some(fact) = known.borrow().get(path.as_os_str()) {
+                if let Some(fact) = known.borrow().get(path) {
                     return fact.clone();
                 }
                 let fact = look(path);
-                known.borrow_mut().insert(path.into(), fact.clone());
+                known.borrow_mut().set(path, fact.clone());
                 fact
             }
             #[cfg(any(test, fuzzing))]

@@ -29,6 +29,7 @@ mod flags;
 mod forward;
 mod greeting;
 mod host;
+mod index;
 mod init;
 mod keeper;
 mod landlock;

@@ -1,8 +1,7 @@
 //! Where everything lies in the new root, and the steps that put it there: parents
 //! first, links followed within the new root alone, nothing made in a host's tree.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +9,7 @@ use rustix::io::Errno;
 
 use crate::error::{Asked, Error};
 use crate::host::{Fact, Host, below, from_there_up};
+use crate::index::Index;
 use crate::plan::{CHANGES, Op, Over, Step};
 use crate::policy::{Access, Ban, Changes, Policy};
 use crate::text::shown;
@@ -66,7 +66,7 @@ pub(crate) struct Builder<'a> {
     /// Memory that is read-only to the command once everything is in it.
     sealed: Vec<CString>,
     /// Destinations that flags asked for.
-    typed: BTreeMap<OsString, Asked>,
+    typed: Index<Asked>,
     /// What flags hide.
     hidden: Vec<(PathBuf, Asked)>,
 }
@@ -128,7 +128,7 @@ impl<'a> Builder<'a> {
             kept: None,
             parts: Vec::new(),
             sealed: Vec::new(),
-            typed: BTreeMap::new(),
+            typed: Index::new(),
             hidden: Vec::new(),
         }
     }
@@ -161,10 +161,13 @@ impl<'a> Builder<'a> {
         let order = |wanted: &Wanted| wanted.asked.is_none();
         pending.sort_unstable_by(|a, b| a.dest.as_os_str().cmp(b.dest.as_os_str()).then(order(a).cmp(&order(b))));
         let mut groups: Vec<(PathBuf, PathBuf, Vec<Step>, Option<Asked>)> = Vec::with_capacity(pending.len() + 4);
-        let mut placed: BTreeSet<OsString> = BTreeSet::new();
+        let mut placed = Index::new();
         while !pending.is_empty() {
             let mut waiting = Vec::new();
-            let dests: BTreeSet<OsString> = pending.iter().map(|w| w.dest.clone().into()).collect();
+            let mut dests = Index::new();
+            for wanted in &pending {
+                dests.set(&wanted.dest, ());
+            }
             let count = pending.len();
             for wanted in pending {
                 // A link may lead below another destination: that one goes first.
@@ -173,14 +176,14 @@ impl<'a> Builder<'a> {
                     self.refuse_dest(&wanted, &found)?;
                     continue;
                 };
-                let waits_for = |above: &Path| dests.contains(above.as_os_str()) && !placed.contains(above.as_os_str());
+                let waits_for = |above: &Path| dests.has(above) && !placed.has(above);
                 let covered = from_there_up(at).skip(1).any(waits_for);
                 if covered && waiting.len() + 1 < count {
                     waiting.push(wanted);
                     continue;
                 }
                 let mut steps = Vec::with_capacity(2);
-                placed.insert(wanted.dest.clone().into());
+                placed.set(&wanted.dest, ());
                 // Each its own, for another destination may come to lie between.
                 for dir in self.missing_parents(&found) {
                     let mut step = Vec::with_capacity(1);
@@ -253,7 +256,7 @@ impl<'a> Builder<'a> {
         let asked = wanted.asked.as_ref();
         let doing = || format!("place {} inside", shown(&wanted.dest));
         if let (Some(_), Found::There(at, _)) = (asked, &found) {
-            if let Some(other) = self.typed.get(at.as_os_str()) {
+            if let Some(other) = self.typed.get(at) {
                 return Err(taken(wanted, at, Some(other)));
             }
         }
@@ -370,7 +373,7 @@ impl<'a> Builder<'a> {
             self.devices(&at, asked, steps)?;
         }
         if let Some(asked) = asked {
-            self.typed.insert(at.clone().into(), *asked);
+            self.typed.set(&at, *asked);
         }
         Ok(Some(at))
     }

@@ -2,7 +2,6 @@
 //! no effect of its own. `explain` prints this list and `apply` performs it.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
@@ -14,6 +13,7 @@ use crate::denied::Trace;
 use crate::error::{Asked, Error, Layer};
 use crate::filter::{self, Change, Filter};
 use crate::host::{CALLERS, CgroupDir, Host, Opened};
+use crate::index::Index;
 use crate::landlock::{self, HAS_FILES, HAS_PORTS, Ruleset};
 use crate::place::Builder;
 use crate::policy::{Access, Anchor, ENV_PASSED, Env, Hole, Init, Landlock, Net, Policy, Seccomp, Setting, What, glob_matches};
@@ -857,27 +857,27 @@ fn kept_descriptors(policy: &Policy, host: &Host) -> Result<Vec<i32>, Error> {
 
 fn environment(policy: &Policy, host: &Host) -> Result<Vec<(OsString, OsString)>, Error> {
     let mut env: Vec<(OsString, OsString)> = Vec::new();
-    let (mut passed, mut set, mut globs) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+    let (mut passed, mut set, mut globs) = (Index::new(), Index::new(), Vec::new());
     for (wanted, _) in &policy.env {
         match wanted {
-            Env::Pass(name) => _ = passed.insert(name),
-            Env::Set(name, _) => _ = set.insert(name),
+            Env::Pass(name) => _ = passed.set(name, ()),
+            Env::Set(name, _) => _ = set.set(name, ()),
             Env::Glob(glob) => globs.push(glob.as_os_str()),
         }
     }
     globs.extend(ENV_PASSED.map(OsStr::new));
-    let chosen = |name: &OsString| passed.contains(name) || globs.iter().any(|glob| glob_matches(glob, name));
-    let mut seen = BTreeSet::new();
+    let chosen = |name: &OsString| passed.has(name) || globs.iter().any(|glob| glob_matches(glob, name));
+    let mut seen = Index::new();
     for (name, value) in &host.env {
         // Of a variable that is there twice the first counts, as getenv has it.
-        if chosen(name) && seen.insert(name) && !set.contains(name) {
+        if chosen(name) && seen.set(name, ()) && !set.has(name) {
             env.push((name.clone(), value.clone()));
         }
     }
     for (wanted, asked) in &policy.env {
         match wanted {
             Env::Set(name, value) => env.push((name.clone(), value.clone())),
-            Env::Pass(name) if !seen.contains(name) => {
+            Env::Pass(name) if !seen.has(name) => {
                 return Err(Error::usage(
                     *asked,
                     "the variable is not set",

@@ -1,7 +1,6 @@
 //! What the user asked for: plain data from what was typed, before anything is
 //! known of the machine. Contradictions that need no machine are found here.
 
-use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -13,6 +12,7 @@ use crate::caps;
 use crate::degrade;
 use crate::error::{Asked, Error};
 use crate::filter::{self, Change, Refusal, Subject};
+use crate::index::Index;
 use crate::rlimits::{self, Limit};
 use crate::seccomp::Treatment;
 use crate::syscalls::{FAKEROOT, NESTED, NET_RAW, Powers, SYS_ADMIN, SYS_BOOT};
@@ -1002,9 +1002,9 @@ fn contradictions(policy: &Policy) -> Result<(), Error> {
             return refuse(asked, "has no effect: the variable is passed anyway", "leave it out");
         }
     }
-    let mut named = BTreeSet::new();
+    let mut named = Index::new();
     for (Env::Pass(name) | Env::Set(name, _) | Env::Glob(name), asked) in &policy.env {
-        if !named.insert(name) {
+        if !named.set(name, ()) {
             return refuse(asked, "the variable is named twice", "name it once");
         }
     }

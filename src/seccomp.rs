@@ -9,7 +9,6 @@
 //! of arguments, took 178.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use seccompiler::{
     BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen as Width, SeccompCmpOp as Is, SeccompCondition, SeccompFilter,
@@ -68,13 +67,20 @@ pub fn treatment(call: &Call, powers: Powers) -> Treatment {
 /// # Errors
 /// seccompiler's; the tests see to it that there are none.
 pub fn compile(arch: Arch, treat: impl Fn(&Call) -> Treatment) -> Result<BpfProgram, BackendError> {
-    let numbered = |call: &Call| call.number(arch).map(|number| (u32::from(number), treat(call)));
-    let calls: BTreeMap<u32, Treatment> = CALLS.iter().filter_map(numbered).collect();
-    let newest = calls.last_key_value().map_or(0, |(number, _)| *number);
+    // By number, up to the newest.
+    let mut calls = Vec::new();
+    for call in CALLS {
+        if let Some(number) = call.number(arch).map(usize::from) {
+            if calls.len() <= number {
+                calls.resize(number + 1, Treatment::Refuse(ENOSYS));
+            }
+            calls[number] = treat(call);
+        }
+    }
 
-    let mut runs: Vec<(u32, Treatment)> = Vec::new();
-    for number in 0..=newest {
-        let treatment = calls.get(&number).copied().unwrap_or(Treatment::Refuse(ENOSYS));
+    let (mut runs, mut newest): (Vec<(u32, Treatment)>, u32) = (Vec::new(), 0);
+    for (number, treatment) in (0..).zip(calls) {
+        newest = number;
         if runs.last().is_none_or(|(_, last)| *last != treatment || matches!(treatment, Treatment::Limit(_))) {
             runs.push((number, treatment));
         }

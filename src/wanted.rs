@@ -1,7 +1,6 @@
 //! What is to be where inside: every destination that a flag or a default asks for,
 //! with its source found on the host. Where each then lies, `place` finds.
 
-use std::collections::BTreeSet;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -10,6 +9,7 @@ use rustix::io::Errno;
 
 use crate::error::{Asked, Error, Layer};
 use crate::host::{Fact, Host, Opened, below};
+use crate::index::Index;
 use crate::policy::{Access, Anchor, Net, Policy, What};
 use crate::text::shown;
 
@@ -174,8 +174,11 @@ pub(crate) fn wanted(policy: &Policy, host: &Host) -> Result<Vec<Wanted>, Error>
             return Err(taken(second, &second.dest, first.asked.as_ref()));
         }
     }
-    let typed: BTreeSet<OsString> = all.iter().map(|w| w.dest.clone().into()).collect();
-    if typed.contains(OsStr::new("/")) {
+    let mut typed = Index::new();
+    for wanted in &all {
+        typed.set(&wanted.dest, ());
+    }
+    if typed.has("/") {
         let asked = all.iter().find(|w| w.dest == Path::new("/")).and_then(|w| w.asked.as_ref());
         return Err(files_error(asked, "choose what is at /".into(), "the root is not a destination", "use --root DIR"));
     }
@@ -183,7 +186,7 @@ pub(crate) fn wanted(policy: &Policy, host: &Host) -> Result<Vec<Wanted>, Error>
     // A flag's destination takes the place of a default; of a setting that was
     // typed it is a duplicate, which `place` finds.
     let mut default = |put: Put, dest: &Path, asked: Option<&Asked>| {
-        if asked.is_some() || !typed.contains(dest.as_os_str()) {
+        if asked.is_some() || !typed.has(dest) {
             all.push(Wanted { put, dest: dest.to_owned(), asked: asked.copied() });
         }
     };
