@@ -6,7 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use lexopt::Arg;
 
-use crate::error::{Asked, Error};
+use crate::error::{Asked, Error, Layer, Words};
 use crate::flags::{self, FLAGS, Flag, Takes};
 use crate::text::{nearest, shown};
 
@@ -57,9 +57,8 @@ pub fn parse(words: Vec<OsString>, read: &dyn Fn(&OsStr) -> Result<Vec<u8>, Stri
             return Err(Error::usage(file.asked(), "given twice", "name each file once"));
         }
         let asked = Some(file.asked());
-        let bytes = read(&file.values[0]).map_err(|problem| Error {
-            layer: crate::error::Layer::Files,
-            ..Error::usage(asked, problem, "name a readable file, - for standard input, or /dev/fd/N")
+        let bytes = read(&file.values[0]).map_err(|problem| {
+            Error::usage(asked, problem, "name a readable file, - for standard input, or /dev/fd/N").met("", Layer::Files)
         })?;
         let start = flags.len();
         let command = parse_into(split(&bytes), &mut flags)?;
@@ -177,8 +176,8 @@ fn value(parser: &mut lexopt::Parser, flag: &Flag, name: &str) -> Result<OsStrin
 }
 
 fn unknown(long: &str) -> Error {
-    let remedy = match nearest(long, FLAGS.iter().map(|flag| flag.long)) {
-        Some(near) => format!("did you mean --{near}?"),
+    let remedy: Words = match nearest(long, FLAGS.iter().map(|flag| flag.long)) {
+        Some(near) => format!("did you mean --{near}?").into(),
         None => "see jail --help".into(),
     };
     Error::usage(Asked::new(&shown(long), &[]), "unknown flag", remedy)

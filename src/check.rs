@@ -10,7 +10,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{WaitOptions, waitpid};
 
 use crate::diagnose::{self, Signs};
-use crate::error::{Asked, Error, Layer};
+use crate::error::{Asked, Error, Layer, Words};
 use crate::filter;
 use crate::host::Host;
 use crate::landlock::HAS_FILES;
@@ -29,7 +29,7 @@ struct Finding {
     /// Does a jail without flags need it?
     needed: bool,
     detail: String,
-    remedy: String,
+    remedy: Words,
 }
 
 /// One layer, and how it is tried: a jail of it alone.
@@ -78,12 +78,8 @@ pub fn lacks(layers: &[Degradable], host: &Host, arguments: &Arguments) -> Resul
     let failed = |errno: Errno| {
         let (layer, remedy) = diagnose::refused(errno, &Signs::default())
             .unwrap_or((Layer::Kernel, "start again: someone killed it, perhaps".into()));
-        Error {
-            doing: "try what this machine refuses".into(),
-            errno: Some(errno.raw_os_error()),
-            layer,
-            ..Error::usage(Asked::new("degrade", &[]), errno.to_string(), remedy)
-        }
+        let error = Error::usage(Asked::new("degrade", &[]), errno.to_string(), remedy).numbered(errno);
+        error.met("try what this machine refuses", layer)
     };
     let all = layers.contains(&Degradable::Namespaces);
     let asked = |layer: Degradable| layers.contains(&layer) || all && layer.is_a_namespace();
@@ -105,8 +101,9 @@ pub fn lacks(layers: &[Degradable], host: &Host, arguments: &Arguments) -> Resul
             Answer::Works => None,
             Answer::Refused(layer) => Some(layer),
             Answer::Untried(errno) => {
-                let doing = format!("try whether this machine refuses a layer: {}", trial.layer);
-                return Err(Error { doing, ..failed(errno) });
+                let mut error = failed(errno);
+                error.doing = format!("try whether this machine refuses a layer: {}", trial.layer).into();
+                return Err(error);
             }
         };
         if let Some(layer) = layer {
@@ -298,11 +295,11 @@ fn try_out(plan: &Plan, arguments: &Arguments, signs: &Signs) -> Result<(), Erro
 
 fn finding(layer: &'static str, needed: bool, tried: Result<(), Error>) -> Finding {
     match tried {
-        Ok(()) => Finding { layer, works: true, needed, detail: String::new(), remedy: String::new() },
+        Ok(()) => Finding { layer, works: true, needed, detail: String::new(), remedy: "".into() },
         Err(error) => {
             let doing = if error.doing.is_empty() { String::new() } else { format!("{}: ", error.doing) };
             let detail = format!("{doing}{}; refused by {}", error.problem, error.layer);
-            Finding { layer, works: false, needed, detail, remedy: error.remedy }
+            Finding { layer, works: false, needed, detail, remedy: error.remedy.clone() }
         }
     }
 }
@@ -386,7 +383,7 @@ fn text(findings: &[Finding]) -> String {
         out.push_str(format!("{layer:<26} {word:<4} {detail}").trim_end());
         out.push('\n');
         // What refuses all namespaces is told once.
-        if !remedy.is_empty() && !told.contains(&remedy.as_str()) {
+        if !remedy.is_empty() && !told.contains(&&**remedy) {
             told.push(remedy);
             out.push_str(&format!("{:<31} {remedy}\n", ""));
         }
@@ -400,7 +397,7 @@ fn to_json(findings: &[Finding], starts: bool) -> String {
             "{{\"layer\":{},\"works\":{works},\"needed\":{needed},\"detail\":{},\"remedy\":{}}}",
             json(layer),
             json(detail),
-            json(remedy)
+            json(&**remedy)
         )
     });
     format!("{{\"starts\":{starts},\"layers\":[{}]}}\n", each.collect::<Vec<_>>().join(","))

@@ -6,7 +6,7 @@
 //! policy. Where none of them can, and where a flag asks for what cannot be had, the
 //! launch is refused.
 
-use crate::error::{Asked, Error, Layer};
+use crate::error::{Asked, Error, Layer, Words};
 use crate::filter::{Change, Subject};
 use crate::host::Host;
 use crate::landlock::{HAS_FILES, HAS_SCOPES, HAS_TRUNCATE};
@@ -105,15 +105,15 @@ impl Without<'_> {
     }
 
     /// `asked` wants what cannot be had: what to name so that it is done without.
-    fn refuse(&self, asked: Option<&Asked>, layer: Degradable, problem: &str, name: Option<Degradable>) -> Error {
+    fn refuse(&self, asked: Option<&Asked>, layer: Degradable, problem: impl Into<Words>, name: Option<Degradable>) -> Error {
         let refuses = |layer| self.host.lacks.iter().find(|(lacks, _)| *lacks == layer);
         let refused_by = refuses(layer).or_else(|| refuses(Degradable::Namespaces)).map_or(Layer::Kernel, |(_, by)| *by);
-        let remedy = match name {
-            Some(name) => format!("name it, too, to go on without: {},{}", self.asked.text(), name.name()),
+        let remedy: Words = match name {
+            Some(name) => format!("name it, too, to go on without: {},{}", self.asked.text(), name.name()).into(),
             None => "leave it out here".into(),
         };
         let flag = *asked.unwrap_or(self.asked);
-        Error { doing: format!("go without {}", layer.name()), layer: refused_by, ..Error::usage(flag, problem, remedy) }
+        Error::usage(flag, problem, remedy).met(format!("go without {}", layer.name()), refused_by)
     }
 
     fn landlock(&mut self) -> Result<(), Error> {
@@ -259,7 +259,7 @@ impl Without<'_> {
                      Landlock (ABI {}, not {HAS_SCOPES}) does not prevent it",
                     self.host.landlock_abi
                 );
-                return Err(self.refuse(None, LAYER, &problem, Some(LAYER)));
+                return Err(self.refuse(None, LAYER, problem, Some(LAYER)));
             }
         }
         if let (Anchor::Private, Some(asked)) = (policy.proc.value, &policy.proc.asked) {

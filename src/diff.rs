@@ -98,7 +98,7 @@ struct Walk<'a> {
 /// # Errors
 /// What cannot be read.
 pub fn run(diff: &Diff, out: &mut dyn FnMut(&str) -> Result<(), Error>) -> Result<(), Error> {
-    let refuse = |path: &Path, problem: String, remedy: &str| {
+    let refuse = |path: &Path, problem: String, remedy: &'static str| {
         files_error(diff.asked.as_ref(), format!("compare {}", shown(path)), problem, remedy)
     };
     let open = |path: &Path| {

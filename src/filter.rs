@@ -2,7 +2,7 @@
 
 use seccompiler::sock_filter;
 
-use crate::error::{Asked, Error};
+use crate::error::{Asked, Error, Layer, Words};
 use crate::seccomp::{self, EPERM, Program, Treatment};
 use crate::syscalls::{Arch, CALLS, Call, Limit, Powers, find, groups};
 use crate::text::{nearest, shown};
@@ -115,20 +115,23 @@ pub fn deciding<'a>(call: &Call, changes: impl Iterator<Item = &'a Change> + Clo
     by_name.next().or_else(|| by_group.next())
 }
 
+fn refuse(change: &Change, problem: impl Into<Words>, remedy: impl Into<Words>) -> Result<(), Error> {
+    Err(Error::usage(change.asked, problem, remedy))
+}
+
 /// Finds changes that contradict each other, do nothing, or would keep the command
 /// from being started; `told`: with its refusals told; `closable`: what else may close.
 ///
 /// # Errors
 /// The first.
 pub fn check(powers: Powers, changes: &[Change], told: bool, closable: &dyn Fn(&str) -> bool) -> Result<(), Error> {
-    let refuse = |change: &Change, problem: String, remedy: &str| Err(Error::usage(change.asked, problem, remedy));
     let here = || CALLS.iter().filter(|call| call.number(HERE).is_some());
     for (index, change) in changes.iter().enumerate() {
         for other in &changes[..index] {
             let both = here().find(|call| change.subject.holds(call) && other.subject.holds(call));
             let (Some(call), true) = (both, one_level(change.subject, other.subject)) else { continue };
             if change.subject == other.subject && change.to == other.to {
-                return refuse(change, "given twice".into(), "give it once");
+                return refuse(change, "given twice", "give it once");
             }
             if change.to != other.to {
                 let problem = format!("contradicts {}: both name {}", other.asked.text(), call.name);
@@ -149,7 +152,7 @@ pub fn check(powers: Powers, changes: &[Change], told: bool, closable: &dyn Fn(&
                 Treatment::Allow => "has no effect: it is allowed anyway",
                 Treatment::Refuse(_) | Treatment::Limit(_) | Treatment::Done => "has no effect: it is refused so anyway",
             };
-            return refuse(change, problem.into(), "leave it out");
+            return refuse(change, problem, "leave it out");
         }
         let kept = |name: &&&str| find(name).is_some_and(|call| treatment(call, powers, changes.iter()) != Treatment::Allow);
         let needed = NEEDED.iter().chain(told.then_some(&NEEDED_TO_TELL));
@@ -163,7 +166,7 @@ pub fn check(powers: Powers, changes: &[Change], told: bool, closable: &dyn Fn(&
                 Subject::Call(_) => "leave it out".to_owned(),
                 Subject::Group(_) => format!("add --allow-syscall {name}"),
             };
-            return refuse(change, problem, &remedy);
+            return refuse(change, problem, remedy);
         }
     }
     Ok(())
@@ -218,9 +221,9 @@ pub fn filter(powers: Powers, changes: &[Change]) -> Result<Filter, Error> {
     }
     if [&filter.allowed, &filter.refused, &filter.answered].into_iter().any(|calls| !calls.is_empty()) {
         let compiled = seccomp::compile(HERE, treat);
-        filter.program = Program::Owned(compiled.map_err(|error| Error {
-            doing: "compile the system-call policy".into(),
-            ..Error::usage(None, error.to_string(), "report this as a bug")
+        filter.program = Program::Owned(compiled.map_err(|error| {
+            let error = Error::usage(None, error.to_string(), "report this as a bug");
+            error.met("compile the system-call policy", Layer::CommandLine)
         })?);
     }
     Ok(filter)

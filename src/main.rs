@@ -144,12 +144,10 @@ fn print(text: &str) -> Result<u8, Error> {
     let stdout = sys::inherited(1).ok_or(rustix::io::Errno::BADF);
     match stdout.and_then(|stdout| launch::print(stdout, text)) {
         Ok(()) => Ok(0),
-        Err(errno) => Err(Error {
-            status: FAILED,
-            doing: "write to standard output".into(),
-            layer: Layer::Files,
-            ..Error::usage(None, errno.to_string(), "make room, or send it elsewhere")
-        }),
+        Err(errno) => {
+            let error = Error::usage(None, errno.to_string(), "make room, or send it elsewhere");
+            Err(error.met("write to standard output", Layer::Files))
+        }
     }
 }
 

@@ -545,8 +545,9 @@ impl<'a> Builder<'a> {
     pub(crate) fn hide(&mut self, bans: &[Ban]) -> Result<(), Error> {
         for (at, fact, asked) in self.applicable(bans, "hide")? {
             self.not_hidden(at.parent(), Some(&asked), &format!("hide {}", shown(&at)))?;
-            let refuse =
-                |problem: String, remedy: &str| Err(files_error(Some(&asked), format!("hide {}", shown(&at)), problem, remedy));
+            let refuse = |problem: String, remedy: &'static str| {
+                Err(files_error(Some(&asked), format!("hide {}", shown(&at)), problem, remedy))
+            };
             if at == Path::new("/") {
                 return refuse("it is the root of the jail".into(), "name something in it");
             }
@@ -583,12 +584,7 @@ impl<'a> Builder<'a> {
     pub(crate) fn chdir(&self, policy: &Policy) -> Result<Step, Error> {
         let Some(chdir) = &policy.chdir else {
             let refuse = |errno: Errno| {
-                Err(files_error(
-                    None,
-                    "find the current directory".into(),
-                    errno.to_string(),
-                    "name one that is visible with --chdir",
-                ))
+                Err(files_error(None, "find the current directory", errno.to_string(), "name one that is visible with --chdir"))
             };
             let visible = match &self.host.cwd {
                 Err(Errno::NOENT) => None,
@@ -647,8 +643,9 @@ fn may_be_changed(host: &Host, tree: &Path, asked: Option<&Asked>) -> Result<(),
 /// Where changes of `tree` are kept: `dir`, which need not be there yet.
 fn kept_in(host: &Host, dir: &Path, tree: &Path, asked: Option<&Asked>) -> Result<PathBuf, Error> {
     let dir = absolute(host, dir, asked)?;
-    let refuse =
-        |problem: String, remedy: &str| Err(files_error(asked, format!("keep changes in {}", shown(&dir)), problem, remedy));
+    let refuse = |problem: String, remedy: &'static str| {
+        Err(files_error(asked, format!("keep changes in {}", shown(&dir)), problem, remedy))
+    };
     let at = match host.canonical(&dir) {
         Ok(at) => at,
         // It is made. A link that leads nowhere is no name for it.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::caps;
 use crate::degrade::{Degraded, degrade};
 use crate::denied::Trace;
-use crate::error::{Asked, Error, Layer};
+use crate::error::{Asked, Error, Layer, Words};
 use crate::filter::{self, Change, Filter};
 use crate::host::{CALLERS, CgroupDir, Host, Opened};
 use crate::index::Index;
@@ -357,12 +357,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     let mut builder = Builder::new(policy, host)?;
     builder.place(wanted(policy, host)?)?;
     if let Some(second) = builder.steps.iter().filter(|step| shows_host_root(&step.op)).nth(1) {
-        return Err(files_error(
-            second.asked.as_ref(),
-            "show the host's /".into(),
-            "it can be shown once",
-            "leave out one of the two",
-        ));
+        return Err(files_error(second.asked.as_ref(), "show the host's /", "it can be shown once", "leave out one of the two"));
     }
     builder.nothing_else_changes(&policy.changes())?;
     if bare {
@@ -562,8 +557,7 @@ fn at_their_own_places(steps: &[Step], host: &Host) -> Result<(), Error> {
         };
         let doing = format!("show {} alone by Landlock", shown(path(dest)));
         let layer = host.lacks.first().map_or(Layer::Kernel, |(_, layer)| *layer);
-        let flag = step.asked;
-        return Err(Error { doing, layer, ..Error::usage(flag, problem, "leave it out here") });
+        return Err(Error::usage(step.asked, problem, "leave it out here").met(doing, layer));
     }
     Ok(())
 }
@@ -606,28 +600,30 @@ fn landlock(
 ) -> Result<Option<Step>, Error> {
     let ports = || policy.connect.iter().chain(&policy.listen);
     let asked = ports().next().map(|(_, asked)| *asked).or(policy.landlock.asked);
-    let refuse = |problem: &str, remedy: &str| {
-        let flag = asked;
-        Err(Error { doing: "make Landlock's rules".into(), layer: Layer::Kernel, ..Error::usage(flag, problem, remedy) })
+    let refuse = |problem: &'static str, remedy: &'static str, layer: Layer| {
+        Err(Error::usage(asked, problem, remedy).met("make Landlock's rules", layer))
     };
     if policy.landlock.value == Landlock::None {
         return Ok(None);
     }
     let abi = host.landlock_abi;
     if ports().next().is_some() && abi < HAS_PORTS {
-        return refuse("this kernel's Landlock knows no ports", "Linux 6.7 has them; or leave the flag out");
+        return refuse("this kernel's Landlock knows no ports", "Linux 6.7 has them; or leave the flag out", Layer::Kernel);
     }
     if host.landlock_refused {
         let remedy = "let the container make Landlock's calls (a newer runtime's profile does), or say --degrade landlock";
-        let error = refuse("Landlock's calls are refused to this process", remedy);
-        return error.map_err(|error| Error { layer: Layer::Container, ..error });
+        return refuse("Landlock's calls are refused to this process", remedy, Layer::Container);
     }
     if abi == 0 {
         let remedy = "boot it with landlock among its lsm= (CONFIG_SECURITY_LANDLOCK, Linux 5.19), or say --degrade landlock";
-        return refuse("this kernel has no Landlock, or it is not switched on", remedy);
+        return refuse("this kernel has no Landlock, or it is not switched on", remedy, Layer::Kernel);
     }
     if abi < HAS_FILES {
-        return refuse("this kernel's Landlock lets no file be renamed", "Linux 5.19 does; or say --degrade landlock");
+        return refuse(
+            "this kernel's Landlock lets no file be renamed",
+            "Linux 5.19 does; or say --degrade landlock",
+            Layer::Kernel,
+        );
     }
     // Who may mount cannot be bound by rules for files.
     let mounts = lock || policy.nested.is_some();
@@ -699,23 +695,15 @@ pub fn cgroup_for(limits: Limits, cgroups: &[CgroupDir], asked: &Asked) -> Resul
         }
         [own, ..] => format!("{} is not delegated to the caller", shown(&own.path)),
     };
-    Err(Error {
-        doing: "make a cgroup for the jail".into(),
-        layer: Layer::Cgroup,
-        ..Error::usage(
-            *asked,
-            problem,
-            "start it in one that is: systemd-run --user --scope -p Delegate=yes jail ... (or have root make one and chown it)",
-        )
-    })
+    let remedy =
+        "start it in one that is: systemd-run --user --scope -p Delegate=yes jail ... (or have root make one and chown it)";
+    Err(Error::usage(*asked, problem, remedy).met("make a cgroup for the jail", Layer::Cgroup))
 }
 
 /// The first so many of those that the caller may run on.
 fn processors(wanted: &Setting<usize>, host: &Host) -> Result<Vec<usize>, Error> {
-    let refuse = |problem: String, remedy: &str| {
-        let flag = wanted.asked;
-        let doing = "choose processors".into();
-        Error { doing, layer: Layer::Kernel, ..Error::usage(flag, problem, remedy) }
+    let refuse = |problem: String, remedy: &'static str| {
+        Error::usage(wanted.asked, problem, remedy).met("choose processors", Layer::Kernel)
     };
     let mut set = host.processors().map_err(|errno| refuse(errno.to_string(), "leave it out here"))?;
     if set.len() < wanted.value {
@@ -749,9 +737,8 @@ const SYSTEM_IDS: u32 = 65_535;
 /// # Errors
 /// There are too few, or nothing that maps them.
 pub fn subids(caller: Ids, facts: &Subordinate, asked: &Asked) -> Result<Subids, Error> {
-    let refuse = |problem: String, remedy: String| {
-        let doing = "map the caller's subordinate ids".into();
-        Error { layer: Layer::Files, doing, ..Error::usage(*asked, problem, remedy) }
+    let refuse = |problem: String, remedy: Words| {
+        Error::usage(*asked, problem, remedy).met("map the caller's subordinate ids", Layer::Files)
     };
     let ranges = |of: usize, own: u32| {
         let (file, option) = (FILES[of], ["--add-subuids", "--add-subgids"][of]);
@@ -765,18 +752,18 @@ pub fn subids(caller: Ids, facts: &Subordinate, asked: &Asked) -> Result<Subids,
         for (first, count) in given {
             if let Some(other) = all.iter().find(|other| other.outside < first + count && *first < other.outside + other.count) {
                 let problem = format!("{file} gives {name} {first}:{count}, and {}:{} is its, too", other.outside, other.count);
-                return Err(refuse(problem, format!("have each id in one line of {file}, and not the caller's own")));
+                return Err(refuse(problem, format!("have each id in one line of {file}, and not the caller's own").into()));
             }
             let inside = all.last().map_or(0, |last| last.inside.saturating_add(last.count));
             all.push(Range { inside, outside: *first, count: (*count).min(u32::MAX - inside) });
         }
         let total = all.last().map_or(0, |last| last.inside + last.count);
         if given.is_empty() {
-            return Err(refuse(format!("{file} gives {name} no ids"), more(SYSTEM_IDS + 1)));
+            return Err(refuse(format!("{file} gives {name} no ids"), more(SYSTEM_IDS + 1).into()));
         }
         if total < SYSTEM_IDS {
             let problem = format!("{file} gives {name} {} ids, and a system has {SYSTEM_IDS}", total - 1);
-            return Err(refuse(problem, more(SYSTEM_IDS - total)));
+            return Err(refuse(problem, more(SYSTEM_IDS - total).into()));
         }
         all.retain(|range| range.count > 0);
         Ok(all)
@@ -792,7 +779,7 @@ pub fn subids(caller: Ids, facts: &Subordinate, asked: &Asked) -> Result<Subids,
             Mapper::Powerless(path) => {
                 let path = shown(OsStr::from_bytes(path.to_bytes()));
                 let problem = format!("{path} is not set-user-ID root, has no capabilities, or lies where neither counts");
-                return Err(refuse(problem, format!("as root: chmod u+s {path}, or install it anew")));
+                return Err(refuse(problem, format!("as root: chmod u+s {path}, or install it anew").into()));
             }
         }
     }
@@ -800,7 +787,9 @@ pub fn subids(caller: Ids, facts: &Subordinate, asked: &Asked) -> Result<Subids,
     if facts.no_new_privileges {
         let remedy = "start it where they may, not in a jail or a service that forbids it; or say --fakeroot";
         let problem = format!("no program may gain privileges here (no_new_privs), as {} must", MAPPERS[0]);
-        return Err(Error { layer: Layer::Kernel, ..refuse(problem, remedy.into()) });
+        let mut error = refuse(problem, remedy.into());
+        error.layer = Layer::Kernel;
+        return Err(error);
     }
     let [users, groups] = <[CString; 2]>::try_from(mappers).unwrap_or_default();
     Ok(Subids { uids, gids, mappers: [users, groups] })

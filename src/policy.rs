@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::args::{Given, Typed};
 use crate::caps;
 use crate::degrade;
-use crate::error::{Asked, Error};
+use crate::error::{Asked, Error, Words};
 use crate::filter::{self, Change, Refusal, Subject};
 use crate::index::Index;
 use crate::rlimits::{self, Limit};
@@ -586,7 +586,7 @@ fn set(policy: &mut Policy, given: &Given) -> Result<(), Error> {
     Ok(())
 }
 
-fn bad(given: &Given, problem: impl Into<String>, remedy: impl Into<String>) -> Error {
+fn bad(given: &Given, problem: impl Into<Words>, remedy: impl Into<Words>) -> Error {
     Error::usage(given.asked(), problem, remedy)
 }
 
@@ -739,7 +739,7 @@ fn format(given: &Given) -> Result<Format, Error> {
 const SIZE: &str = "write bytes from 1 up, or a number with k, m, g or t, e.g. 512m";
 const CPUS: &str = "write a number from 0.01 up, e.g. 1.5";
 
-fn limit(given: &Given, read: fn(&str) -> Option<u64>, remedy: &str) -> Result<u64, Error> {
+fn limit(given: &Given, read: fn(&str) -> Option<u64>, remedy: &'static str) -> Result<u64, Error> {
     let refuse = || bad(given, format!("{} is no such limit", shown(&given.values[0])), remedy);
     given.values[0].to_str().and_then(read).ok_or_else(refuse)
 }
@@ -859,9 +859,12 @@ fn bind(policy: &mut Policy, given: &Given, access: Access, dest: usize) -> Resu
     Ok(())
 }
 
+fn refuse(asked: &Asked, problem: impl Into<Words>, remedy: &'static str) -> Result<(), Error> {
+    Err(Error::usage(*asked, problem, remedy))
+}
+
 /// What contradicts itself on any machine.
 fn contradictions(policy: &Policy) -> Result<(), Error> {
-    let refuse = |asked: &Asked, problem: &str, remedy: &str| Err(Error::usage(*asked, problem, remedy));
     if let (Some(asked), None) = (&policy.writable, &policy.root) {
         return refuse(asked, "has no effect without --root", "name the tree with --root, or a directory with --rw");
     }
@@ -877,15 +880,15 @@ fn contradictions(policy: &Policy) -> Result<(), Error> {
     }
     let mut modes = [policy.writable.as_ref(), ephemeral, overlay].into_iter().flatten();
     if let (Some(one), Some(other)) = (modes.next(), modes.next()) {
-        return refuse(other, &format!("contradicts {}: changes go to one place", one.text()), "leave out one of the two");
+        return refuse(other, format!("contradicts {}: changes go to one place", one.text()), "leave out one of the two");
     }
     let mut roots = policy.roots().into_iter().flatten();
     if let Some(root) = roots.next() {
         if let Some(other) = roots.next() {
-            return refuse(other, &format!("contradicts {}: each is a root of its own", root.text()), "leave out one of the two");
+            return refuse(other, format!("contradicts {}: each is a root of its own", root.text()), "leave out one of the two");
         }
         if let Some(Setting { asked: Some(asked), .. }) = policy.uid.as_ref().or(policy.gid.as_ref()) {
-            return refuse(asked, &format!("contradicts {}, which is uid and gid 0", root.text()), "leave out one of the two");
+            return refuse(asked, format!("contradicts {}, which is uid and gid 0", root.text()), "leave out one of the two");
         }
     }
     if let (Some(asked), Seccomp::None) = (&policy.fakeroot, policy.seccomp.value) {
@@ -984,7 +987,7 @@ fn contradictions(policy: &Policy) -> Result<(), Error> {
             return refuse(asked, "the capability is named twice", "name it once");
         }
         if let (Some(root), true) = (policy.jailed_root(), caps::JAILED_ROOT & caps::only(*number) != 0) {
-            return refuse(asked, &format!("has no effect: {} has it", root.text()), "leave it out");
+            return refuse(asked, format!("has no effect: {} has it", root.text()), "leave it out");
         }
         if *number == caps::SYS_RESOURCE && policy.nested.is_none() {
             return refuse(asked, "lets the command allow itself user namespaces again", "add --nested, or leave it out");

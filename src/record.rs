@@ -94,12 +94,12 @@ impl Record {
         let or_null = |text: Option<String>| text.unwrap_or_else(|| "null".into());
         let object = format!(
             "{{\"step\":{},\"flag\":{},\"problem\":{},\"errno\":{},\"layer\":{},\"remedy\":{}}}",
-            json(&error.doing),
+            json(&*error.doing),
             or_null(error.flag.map(|flag| json(flag.text()))),
-            json(&error.problem),
+            json(&*error.problem),
             or_null(error.errno.map(|errno| errno.to_string())),
             json(error.layer.to_string()),
-            json(&error.remedy),
+            json(&*error.remedy),
         );
         self.end(error.status, None, None, "launcher", None, &object);
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use crate::error::{Asked, Error, Layer};
+use crate::error::{Asked, Error, Layer, Words};
 use crate::host::{Fact, Host, Opened, below};
 use crate::index::Index;
 use crate::policy::{Access, Anchor, Net, Policy, What};
@@ -67,8 +67,13 @@ pub(crate) struct Wanted {
     pub(crate) asked: Option<Asked>,
 }
 
-pub(crate) fn files_error(asked: Option<&Asked>, doing: String, problem: impl Into<String>, remedy: impl Into<String>) -> Error {
-    Error { layer: Layer::Files, doing, ..Error::usage(asked.copied(), problem, remedy) }
+pub(crate) fn files_error(
+    asked: Option<&Asked>,
+    doing: impl Into<Words>,
+    problem: impl Into<Words>,
+    remedy: impl Into<Words>,
+) -> Error {
+    Error::usage(asked.copied(), problem, remedy).met(doing, Layer::Files)
 }
 
 pub(crate) fn c_string(bytes: &OsStr) -> Result<CString, Error> {
@@ -180,7 +185,7 @@ pub(crate) fn wanted(policy: &Policy, host: &Host) -> Result<Vec<Wanted>, Error>
     }
     if typed.has("/") {
         let asked = all.iter().find(|w| w.dest == Path::new("/")).and_then(|w| w.asked.as_ref());
-        return Err(files_error(asked, "choose what is at /".into(), "the root is not a destination", "use --root DIR"));
+        return Err(files_error(asked, "choose what is at /", "the root is not a destination", "use --root DIR"));
     }
 
     // A flag's destination takes the place of a default; of a setting that was
@@ -248,7 +253,7 @@ pub(crate) fn wanted(policy: &Policy, host: &Host) -> Result<Vec<Wanted>, Error>
                 if asked.is_some() {
                     return Err(files_error(
                         asked,
-                        "make a private home".into(),
+                        "make a private home",
                         problem,
                         "set HOME to a directory of its own, or say --home none",
                     ));
