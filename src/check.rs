@@ -43,12 +43,9 @@ struct Trial {
 
 /// Each layer that a jail without flags has, Landlock apart.
 fn trials(host: &Host) -> Vec<Trial> {
-    let ids = MapIds(host).op();
-    let trial = |layer, degradable, namespaces, ops: Vec<Op>| Trial {
-        layer,
-        degradable,
-        namespaces: namespaces | libc::CLONE_NEWUSER,
-        ops: [vec![ids.clone()], ops].concat(),
+    let trial = |layer, degradable, namespaces, mut ops: Vec<Op>| {
+        ops.insert(0, MapIds(host).op());
+        Trial { layer, degradable, namespaces: namespaces | libc::CLONE_NEWUSER, ops }
     };
     let root = vec![Op::RootMemory, Op::EnterRoot];
     let name = vec![Op::Hostname { name: "jail".into() }];
@@ -87,13 +84,14 @@ pub fn lacks(layers: &[Degradable], host: &Host, arguments: &Arguments) -> Resul
     if asked(Degradable::Landlock) && host.landlock_abi < HAS_FILES {
         lacks.push((Degradable::Landlock, if host.landlock_refused { Layer::Container } else { Layer::Kernel }));
     }
-    let trials: Vec<Trial> = trials(host).into_iter().filter(|trial| asked(trial.degradable)).collect();
+    let wanted = || trials(host).into_iter().filter(|trial| asked(trial.degradable));
+    let trials: Vec<Trial> = wanted().collect();
     if trials.is_empty() {
         return Ok(lacks);
     }
     let answers = in_a_child(|| {
         let signs = Signs::read();
-        trials.iter().map(|trial| try_out(&bare(trial.namespaces, trial.ops.clone()), arguments, &signs)).collect()
+        wanted().map(|trial| try_out(&bare(trial.namespaces, trial.ops), arguments, &signs)).collect()
     });
     let answers = answers.and_then(|answers| if answers.len() == trials.len() { Ok(answers) } else { Err(Errno::CHILD) });
     for (trial, answer) in trials.iter().zip(answers.map_err(failed)?) {

@@ -145,7 +145,7 @@ pub fn refused(errno: Errno, signs: &Signs) -> Option<(Layer, Words)> {
 
 /// Turns a failed launch into the error that is printed.
 pub fn error(plan: &Plan, failure: Failure, signs: &Signs) -> Error {
-    let joins = |index: usize| plan.inside.get(index).is_some_and(|step| step.op == Op::JoinNetwork);
+    let joins = |index: usize| plan.inside.get(index).is_some_and(|step| matches!(step.op, Op::JoinNetwork));
     match failure {
         Failure::Prepare(errno) => plain("prepare the launch", errno, signs),
         Failure::Inside(Report::Inside(index, errno)) if joins(index) => error(plan, Failure::Namespaces(errno), signs),
@@ -168,7 +168,7 @@ pub fn error(plan: &Plan, failure: Failure, signs: &Signs) -> Error {
         }
         Failure::Killed(None) => plain("wait for the command", Errno::CHILD, signs),
         Failure::Pasta(failure) => pasta(plan, failure),
-        Failure::Publish(errno) => step(plan.inside.iter().find(|step| step.op == Op::AwaitPublisher), errno, signs),
+        Failure::Publish(errno) => step(plan.inside.iter().find(|step| matches!(step.op, Op::AwaitPublisher)), errno, signs),
         Failure::Subids(failure) => unmapped(plan, failure),
         Failure::Outside(index, errno) => step(plan.outside.get(index), errno, signs),
         Failure::Inside(Report::Inside(index, errno)) => step(plan.inside.get(index), errno, signs),
@@ -194,7 +194,7 @@ pub fn error(plan: &Plan, failure: Failure, signs: &Signs) -> Error {
 
 /// pasta(1) did not connect the network.
 fn pasta(plan: &Plan, failure: Pasta) -> Error {
-    let step = plan.inside.iter().find(|step| step.op == Op::AwaitNetwork);
+    let step = plan.inside.iter().find(|step| matches!(step.op, Op::AwaitNetwork));
     let (problem, layer, remedy): (Words, _, _) = match failure {
         Pasta::Missing => {
             ("pasta is not in PATH".into(), Layer::Files, "install it (Debian: apt-get install passt), or say --net none")

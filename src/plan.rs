@@ -294,7 +294,7 @@ impl Plan {
 
     /// Is the network namespace made beside process 1?
     pub fn joins_network(&self) -> bool {
-        self.inside.iter().any(|step| step.op == Op::JoinNetwork)
+        self.inside.iter().any(|step| matches!(step.op, Op::JoinNetwork))
     }
 
     /// Is the host's `/` itself shown somewhere?
@@ -427,7 +427,8 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     if policy.pty.is_some() {
         inside.push(Step { op: Op::OpenTerminal, asked: policy.pty });
     }
-    inside.extend(landlock.clone());
+    let fenced = landlock.is_some();
+    inside.extend(landlock);
     // In a namespace of its own the command could move what hides and protects.
     let limited = policy.nested.is_none() && !without(|degraded| degraded.unlimited);
     let mut no_more = limited.then(|| default(Op::NoUserNamespaces));
@@ -485,7 +486,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         last.push(Step { op: Op::Processors { set: processors(setting, host)? }, asked: setting.asked });
     }
     last.push(Step { op: Op::CloseDescriptors { keep: kept_descriptors(policy, host)? }, asked: first(&policy.fds) });
-    if landlock.is_some() {
+    if fenced {
         let close = last.len() - 1;
         last.insert(close, default(Op::Landlock));
     }
