@@ -40,6 +40,7 @@ mod pasta;
 mod place;
 mod plan;
 mod policy;
+mod program;
 mod pty;
 mod publish;
 mod record;

@@ -882,7 +882,10 @@ fn environment(policy: &Policy, host: &Host) -> Result<Vec<(OsString, OsString)>
 }
 
 /// Where the command may lie inside, in the order to try.
-fn candidates(command: &OsStr, env: &[(OsString, OsString)]) -> Result<Vec<CString>, Error> {
+///
+/// # Errors
+/// A NUL in it.
+pub fn candidates(command: &OsStr, env: &[(OsString, OsString)]) -> Result<Vec<CString>, Error> {
     if command.as_bytes().contains(&b'/') {
         return Ok(vec![c_string(command)?]);
     }

@@ -12,8 +12,6 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::OsString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 
 use rustix::io::Errno;
 use rustix::process::Pid;
@@ -918,19 +916,6 @@ pub(crate) fn die_with_parent(signal: c_int) -> Result<()> {
     // SAFETY: no memory is passed.
     check(c_long::from(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal, 0, 0, 0) }))?;
     Ok(())
-}
-
-/// Has the process that `command` starts end by SIGKILL when this one dies.
-pub(crate) fn end_with_us(command: &mut Command) {
-    let us = rustix::process::getpid();
-    let tie = move || {
-        die_with_parent(libc::SIGKILL)?;
-        // Dead already: then the kernel will not say so again.
-        if rustix::process::getppid() == Some(us) { Ok(()) } else { Err(Errno::SRCH.into()) }
-    };
-    // SAFETY: between fork and exec it makes two system calls, and neither
-    // allocates nor takes a lock.
-    unsafe { command.pre_exec(tie) };
 }
 
 /// Memory for what a launch allocates: a region of the program's own, handed out from
