@@ -72,8 +72,8 @@ fn words(data: &[u8]) -> Vec<OsString> {
 }
 
 fn explained(typed: args::Typed, host: &Host) -> Option<String> {
-    let Ok(Request::Explain(policy, _) | Request::Run(policy)) = policy::interpret(typed) else { return None };
-    let plan = plan::build(&policy, host).ok()?;
+    let Ok(Request::Explain(mut policy, _) | Request::Run(mut policy)) = policy::interpret(typed) else { return None };
+    let plan = plan::build(&mut policy, host).ok()?;
     let _ = explain::text(&plan);
     let json = explain::to_json(&plan);
     if let Err(error) = serde_json::from_str::<serde_json::Value>(&json) {

@@ -187,7 +187,7 @@ fn in_a_child(try_all: impl FnOnce() -> Vec<Result<(), Error>>) -> Result<Vec<An
 
 /// Tries everything; gives what is to be printed, and whether a jail without flags
 /// would start.
-pub fn run(policy: &Policy, host: &mut Host, arguments: &Arguments, format: Format) -> (String, bool) {
+pub fn run(policy: &mut Policy, host: &mut Host, arguments: &Arguments, format: Format) -> (String, bool) {
     let signs = Signs::read();
     let mut findings = Vec::new();
     let mut missing: Vec<Degradable> = Vec::new();
@@ -210,7 +210,7 @@ pub fn run(policy: &Policy, host: &mut Host, arguments: &Arguments, format: Form
     findings.push(uptime(host, arguments, &signs));
 
     // All of it together, up to the command, which is none.
-    let whole = |policy: &Policy| {
+    let whole = |policy: &mut Policy| {
         plan::build(policy, host).and_then(|mut plan| {
             nothing_to_execute(&mut plan);
             try_out(&plan, arguments, &signs)
@@ -224,8 +224,8 @@ pub fn run(policy: &Policy, host: &mut Host, arguments: &Arguments, format: Form
         let names = named.iter().map(|layer| layer.name()).collect::<Vec<_>>().join(",");
         let asked = Asked::new("degrade", &[names.into()]);
         let detail = asked.text().to_owned();
-        let less = Policy { degrade: Some(Setting { value: named, asked: Some(asked) }), ..policy.clone() };
-        let without = finding("a jail without these", false, whole(&less));
+        policy.degrade = Some(Setting { value: named, asked: Some(asked) });
+        let without = finding("a jail without these", false, whole(policy));
         findings.push(if without.works { Finding { detail, ..without } } else { without });
     }
     let text = match format {

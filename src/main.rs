@@ -97,30 +97,32 @@ fn act(typed: Typed, arguments: &sys::Arguments, record: Option<&Record>) -> Res
     match policy::interpret(typed)? {
         Request::Help => print(&flags::help()),
         Request::Version => print(concat!("jail ", env!("CARGO_PKG_VERSION"), "\n")),
-        Request::Check(policy, format) => {
-            let (text, starts) = check::run(&policy, &mut Host::observe(), arguments, format);
+        Request::Check(mut policy, format) => {
+            let (text, starts) = check::run(&mut policy, &mut Host::observe(), arguments, format);
             print(&text).map(|_| if starts { 0 } else { FAILED })
         }
         Request::Diff(asked) => diff::run(&asked, &mut |text| print(text).map(drop)).map(|()| 0),
-        Request::Explain(policy, format) => {
-            let plan = plan::build(&policy, &observe(&policy, arguments)?)?;
+        Request::Explain(mut policy, format) => {
+            let host = observe(&policy, arguments)?;
+            let plan = plan::build(&mut policy, &host)?;
             print(&match format {
                 Format::Text => explain::text(&plan),
                 Format::Json => explain::to_json(&plan),
             })
         }
-        Request::Time(policy) => {
+        Request::Time(mut policy) => {
             let began = sys::now();
-            let plan = plan::build(&policy, &observe(&policy, arguments)?)?;
+            let host = observe(&policy, arguments)?;
+            let plan = plan::build(&mut policy, &host)?;
             let planned = sys::now() - began;
             let text = times::run(&plan, planned, arguments);
             print(&text.map_err(|failure| diagnose::error(&plan, failure, &diagnose::Signs::read()))?)
         }
         Request::Run(policy) => {
             // What is not given back here the kernel takes, all at once.
-            let policy = ManuallyDrop::new(policy);
+            let mut policy = ManuallyDrop::new(policy);
             let host = ManuallyDrop::new(observe(&policy, arguments)?);
-            let plan = ManuallyDrop::new(plan::build(&policy, &host)?);
+            let plan = ManuallyDrop::new(plan::build(&mut policy, &host)?);
             let ended = launch::run(&plan, arguments, record, launch::Passed::LetGo, None)
                 .map_err(|failure| diagnose::error(&plan, failure, &diagnose::Signs::read()))?;
             if let Some(record) = record {

@@ -313,11 +313,11 @@ pub const CHANGES: &str = "changes";
 /// What a command has to end in by default, once it was asked to.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Computes the plan.
+/// Computes the plan. What is done without is taken out of the policy.
 ///
 /// # Errors
 /// What the policy asks for and this machine's files do not allow.
-pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
+pub fn build(policy: &mut Policy, host: &Host) -> Result<Plan, Error> {
     if host.set_id {
         return Err(Error::usage(
             None,
@@ -326,9 +326,8 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         ));
     }
     let degraded = degrade(policy, host)?;
-    let policy = degraded.as_ref().map_or(policy, |degraded| &degraded.policy);
-    let without = |what: fn(&Degraded) -> bool| degraded.as_ref().is_some_and(what);
-    let bare = without(|degraded| degraded.bare);
+    let policy = &*policy;
+    let bare = degraded.bare;
     let caller = Ids { uid: host.uid, gid: host.gid };
     let ids = ids(policy, caller);
     let named = policy.caps.iter().fold(0, |set, (number, _)| set | caps::only(*number));
@@ -338,13 +337,12 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     if bare {
         namespaces = 0;
     }
-    if without(|degraded| degraded.shared_name) {
+    if degraded.shared_name {
         namespaces &= !libc::CLONE_NEWUTS;
         later &= !libc::CLONE_NEWUTS;
     }
     let cgroup = cgroup(policy, host)?;
-    let closed: &[Change] = degraded.as_ref().map_or(&[], |degraded| &degraded.closed_calls);
-    let (filter, trace) = filter_calls(policy, closed)?.unzip();
+    let (filter, trace) = filter_calls(policy, &degraded.closed_calls)?.unzip();
 
     if let Some(fd) = (0..3).find(|fd| host.leads_elsewhere(*fd)) {
         return Err(files_error(
@@ -419,7 +417,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     if !lock {
         inside.append(&mut own);
     }
-    let landlock = landlock(policy, host, &builder.steps, lock, degraded.as_ref())?;
+    let landlock = landlock(policy, host, &builder.steps, lock, &degraded)?;
     if !bare {
         inside.reserve(builder.steps.len() + 16);
         inside.append(&mut builder.steps);
@@ -430,7 +428,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     let fenced = landlock.is_some();
     inside.extend(landlock);
     // In a namespace of its own the command could move what hides and protects.
-    let limited = policy.nested.is_none() && !without(|degraded| degraded.unlimited);
+    let limited = policy.nested.is_none() && !degraded.unlimited;
     let mut no_more = limited.then(|| default(Op::NoUserNamespaces));
     if !lock {
         inside.extend(no_more.take());
@@ -521,7 +519,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         init: policy.init.value,
         own_pids,
         pasta: policy.net.value == Net::Pasta,
-        degraded: degraded.as_ref().map_or(Vec::new(), |degraded| degraded.names.clone()),
+        degraded: degraded.names,
         own_session: policy.new_session.is_some() || policy.pty.is_some(),
         pty: policy.pty.is_some(),
         trace: trace.flatten(),
@@ -592,13 +590,7 @@ const OPENING: [u32; 3] = [caps::SYS_ADMIN, caps::SYS_BOOT, caps::NET_RAW];
 
 /// Landlock's rules for what `shows` shows; None without. `lock`: the command has what
 /// it takes to mount.
-fn landlock(
-    policy: &Policy,
-    host: &Host,
-    shows: &[Step],
-    lock: bool,
-    degraded: Option<&Degraded>,
-) -> Result<Option<Step>, Error> {
+fn landlock(policy: &Policy, host: &Host, shows: &[Step], lock: bool, degraded: &Degraded) -> Result<Option<Step>, Error> {
     let ports = || policy.connect.iter().chain(&policy.listen);
     let asked = ports().next().map(|(_, asked)| *asked).or(policy.landlock.asked);
     let refuse = |problem: &'static str, remedy: &'static str, layer: Layer| {
@@ -628,16 +620,16 @@ fn landlock(
     }
     // Who may mount cannot be bound by rules for files.
     let mounts = lock || policy.nested.is_some();
-    let own_pids = policy.pid.value != Anchor::Host || degraded.is_some_and(|degraded| degraded.closed_pids);
+    let own_pids = policy.pid.value != Anchor::Host || degraded.closed_pids;
     let mut descriptors: Vec<i32> = policy.fds.iter().map(|(fd, _)| *fd).chain(0..3).collect();
     descriptors.sort_unstable();
-    let mut ruleset = if degraded.is_some_and(|degraded| degraded.bare) {
+    let mut ruleset = if degraded.bare {
         landlock::ruleset_alone(abi, shows, own_pids, descriptors)
     } else {
         landlock::ruleset(abi, shows, mounts, own_pids, descriptors)
     };
     ruleset.queues = ruleset.files != 0 && policy.ipc.value == Anchor::Private;
-    if abi >= HAS_PORTS && degraded.is_some_and(|degraded| degraded.closed_net) {
+    if abi >= HAS_PORTS && degraded.closed_net {
         ruleset.only_ports(Vec::new(), Vec::new());
     } else if ports().next().is_some() {
         let sorted = |ports: &[(u16, Asked)]| {

@@ -17,7 +17,7 @@ fn policy(words: &[&str]) -> Result<Policy, Error> {
 }
 
 fn planned_on(host: &Host, line: &str) -> Result<Plan, Error> {
-    build(&policy(&line.split(' ').collect::<Vec<_>>())?, host)
+    build(&mut policy(&line.split(' ').collect::<Vec<_>>())?, host)
 }
 
 fn planned(line: &str) -> Plan {
@@ -87,7 +87,7 @@ fn the_order_of_flags_changes_nothing() {
     let plan_of = |groups: &[Vec<&str>]| {
         let mut words: Vec<&str> = groups.iter().flatten().copied().collect();
         words.push("true");
-        let mut plan = build(&policy(&words).unwrap(), &host).unwrap();
+        let mut plan = build(&mut policy(&words).unwrap(), &host).unwrap();
         // Which of several flags is named beside a step they share may differ.
         plan.last.iter_mut().for_each(|step| step.asked = None);
         plan
