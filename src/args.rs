@@ -194,7 +194,7 @@ fn needless(error: &lexopt::Error) -> Error {
         | lexopt::Error::UnexpectedArgument(_)
         | lexopt::Error::NonUnicodeValue(_)
         | lexopt::Error::ParsingFailed { .. }
-        | lexopt::Error::Custom(_) => Error::usage(None, error.to_string(), "see jail --help"),
+        | lexopt::Error::Custom(_) => Error::usage(None, "the command line cannot be read", "see jail --help"),
     }
 }
 

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use crate::error::{Asked, Error, FAILED, Layer, NOT_EXECUTABLE, NOT_FOUND, Words};
 use crate::explain::namespaces;
+use crate::host;
 use crate::launch::Failure;
 use crate::pasta::Pasta;
 use crate::plan::{Op, Over, Plan, Step};
@@ -55,7 +56,7 @@ const LIMITS: [&str; 7] = [
 impl Signs {
     /// Reads them.
     pub fn read() -> Self {
-        let file = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let file = |path: &str| host::text(path);
         let is = |path: &str, value: &str| file(path).trim() == value;
         let mounts = file("/proc/self/mountinfo");
         let points = || mounts.lines().filter_map(|line| line.split(' ').nth(4));

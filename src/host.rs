@@ -5,10 +5,13 @@ use std::cell::RefCell;
 #[cfg(any(test, fuzzing))]
 use std::collections::BTreeMap;
 use std::ffi::{CStr, OsStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access as Wanted, AtFlags, CWD, FileType, OFlags, accessat, fcntl_getfl, fstat, lgetxattr, readlinkat, statat};
+use rustix::fs::{
+    Access as Wanted, AtFlags, CWD, FileType, Mode, OFlags, accessat, fcntl_getfl, fstat, lgetxattr, openat, readlinkat, statat,
+};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgid, getgroups, getuid};
 use rustix::thread::{CapabilitySet, CpuSet, capabilities, sched_getaffinity};
@@ -121,7 +124,7 @@ impl Host {
             can_drop_groups: geteuid().is_root()
                 && getgroups().is_ok_and(|groups| groups.iter().any(|group| *group != gid))
                 // Root of a user namespace that was made without privilege may not.
-                && std::fs::read("/proc/self/setgroups").is_ok_and(|said| said.starts_with(b"allow")),
+                && read(Path::new("/proc/self/setgroups")).is_ok_and(|said| said.starts_with(b"allow")),
             landlock_abi: landlock.unwrap_or(0),
             landlock_refused: landlock == Err(Errno::PERM),
             lacks: Vec::new(),
@@ -431,11 +434,34 @@ pub fn overlay_opaque(path: &Path) -> bool {
     lgetxattr(path, c"user.overlay.opaque", &mut value) == Ok(1) && value[0] == b'y'
 }
 
+/// What the file at `path` holds.
+pub fn read(path: &Path) -> Result<Vec<u8>, Errno> {
+    read_all(openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?.as_fd())
+}
+
+/// The same as text; nothing of what cannot be read, or is none.
+pub fn text(path: impl AsRef<Path>) -> String {
+    read(path.as_ref()).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
+}
+
+/// What can be read from `file`, to its end.
+pub fn read_all(file: BorrowedFd<'_>) -> Result<Vec<u8>, Errno> {
+    let (mut bytes, mut part) = (Vec::new(), [0; 4096]);
+    loop {
+        match rustix::io::read(file, &mut part) {
+            Ok(0) => return Ok(bytes),
+            Ok(read) => bytes.extend_from_slice(&part[..read]),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
 /// Where cgroup2 is mounted, and the directory of this process's own.
 fn own_cgroup() -> Option<(PathBuf, PathBuf)> {
-    let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = text("/proc/self/cgroup");
     let own = Path::new(own.lines().find_map(|line| line.strip_prefix("0::"))?);
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let mounts = text("/proc/self/mountinfo");
     mounts.lines().find_map(|line| {
         let (mount, kind) = line.split_once(" - ")?;
         let mut fields = mount.split(' ').skip(3);
@@ -451,15 +477,12 @@ fn own_cgroup() -> Option<(PathBuf, PathBuf)> {
 }
 
 fn cgroup(path: &Path) -> CgroupDir {
-    let words = |file: &str| {
-        let text = std::fs::read_to_string(path.join(file)).unwrap_or_default();
-        text.split_whitespace().map(String::from).collect::<Vec<_>>()
-    };
+    let words = |file: &str| text(path.join(file)).split_whitespace().map(String::from).collect::<Vec<_>>();
     let may = |file: &str| accessat(CWD, path.join(file), Wanted::WRITE_OK, AtFlags::EACCESS).is_ok();
     let limit = |file: &str| words(file).first().is_some_and(|word| word != "max");
     CgroupDir {
         path: path.to_owned(),
-        is_root: !path.join("cgroup.type").exists(),
+        is_root: statat(CWD, path.join("cgroup.type"), AtFlags::empty()).is_err(),
         writable: may(".") && may("cgroup.procs") && may("cgroup.subtree_control"),
         controllers: words("cgroup.controllers"),
         enabled: words("cgroup.subtree_control"),

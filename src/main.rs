@@ -156,18 +156,11 @@ fn print(text: &str) -> Result<u8, Error> {
 
 /// What `--args FILE` holds.
 fn read_flags(file: &OsStr) -> Result<Vec<u8>, String> {
-    if file != "-" {
-        return std::fs::read(Path::new(file)).map_err(|error| error.to_string());
-    }
-    // Not std's stdin, which takes a closed one for an empty one.
-    let stdin = sys::inherited(0).ok_or("standard input is closed")?;
-    let (mut bytes, mut part) = (Vec::new(), [0; 4096]);
-    loop {
-        match rustix::io::read(stdin, &mut part) {
-            Ok(0) => return Ok(bytes),
-            Ok(read) => bytes.extend_from_slice(&part[..read]),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(errno.to_string()),
-        }
-    }
+    let read = if file == "-" {
+        // Not std's stdin, which takes a closed one for an empty one.
+        host::read_all(sys::inherited(0).ok_or("standard input is closed")?)
+    } else {
+        host::read(Path::new(file))
+    };
+    read.map_err(|errno| errno.to_string())
 }

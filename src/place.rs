@@ -515,7 +515,7 @@ impl<'a> Builder<'a> {
                 all.push((at, fact, ban.asked));
             }
         }
-        all.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.2.text().cmp(b.2.text())));
+        all.sort_unstable_by(|a, b| a.0.as_os_str().cmp(b.0.as_os_str()).then_with(|| a.2.text().cmp(b.2.text())));
         for pair in all.windows(2) {
             if pair[0].0 == pair[1].0 {
                 let problem = format!("{} names it already", pair[0].2.text());

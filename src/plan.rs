@@ -673,7 +673,9 @@ pub fn cgroup_for(limits: Limits, cgroups: &[CgroupDir], asked: &Asked) -> Resul
     let problem = match cgroups {
         // Where other jails of this caller's have moved it to.
         [own, above, ..]
-            if own.path.ends_with(OsStr::from_bytes(CALLERS.to_bytes())) && above.writable && has(&above.controllers) =>
+            if own.path.file_name() == Some(OsStr::from_bytes(CALLERS.to_bytes()))
+                && above.writable
+                && has(&above.controllers) =>
         {
             // They may be put back before it is this one's turn.
             return step(above, !above.is_root);

@@ -591,12 +591,17 @@ fn bad(given: &Given, problem: impl Into<Words>, remedy: impl Into<Words>) -> Er
 }
 
 fn word<T: Copy>(given: &Given, known: &[(&str, T)]) -> Result<Setting<T>, Error> {
-    let typed = given.values[0].to_str().unwrap_or("");
-    if let Some((_, value)) = known.iter().find(|(name, _)| *name == typed) {
-        return Ok(Setting { value: *value, asked: Some(given.asked()) });
-    }
     let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-    Err(bad(given, format!("unknown value {}", shown(&given.values[0])), format!("write one of: {}", names.join(", "))))
+    let at = one_of(given, &names)?;
+    Ok(Setting { value: known[at].1, asked: Some(given.asked()) })
+}
+
+/// Which of `names` is typed.
+fn one_of(given: &Given, names: &[&str]) -> Result<usize, Error> {
+    let typed = given.values[0].to_str().unwrap_or("");
+    names.iter().position(|name| *name == typed).ok_or_else(|| {
+        bad(given, format!("unknown value {}", shown(&given.values[0])), format!("write one of: {}", names.join(", ")))
+    })
 }
 
 fn path(given: &Given, index: usize) -> Result<PathBuf, Error> {

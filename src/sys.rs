@@ -34,8 +34,10 @@ pub(crate) type Result<T> = core::result::Result<T, Errno>;
 
 fn check(returned: c_long) -> Result<c_long> {
     if returned < 0 {
-        let errno = std::io::Error::last_os_error();
-        return Err(Errno::from_io_error(&errno).unwrap_or(Errno::IO));
+        // SAFETY: it always gives where this thread's errno lies.
+        let errno = unsafe { libc::__errno_location() };
+        // SAFETY: nothing else uses it meanwhile.
+        return Err(Errno::from_raw_os_error(unsafe { *errno }));
     }
     Ok(returned)
 }

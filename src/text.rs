@@ -60,8 +60,11 @@ fn json_bytes(bytes: &[u8]) -> String {
 /// The word of `known` that is nearest to `typed`, if one is near enough to be
 /// what was meant: at most a third of the letters differ.
 pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    nearest_of(typed, &mut known.into_iter())
+}
+
+fn nearest_of<'a>(typed: &str, known: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
     known
-        .into_iter()
         .map(|word| (distance(typed, word), word))
         .min()
         .filter(|(d, word)| *d <= word.len().max(typed.len()) / 3)
