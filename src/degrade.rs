@@ -12,7 +12,7 @@ use crate::host::Host;
 use crate::landlock::{HAS_FILES, HAS_SCOPES, HAS_TRUNCATE};
 use crate::policy::{Access, Anchor, Degradable, Entry, Init, Landlock, Net, Policy, Seccomp, Setting, What};
 use crate::seccomp::{EAFNOSUPPORT, ENOSYS, Treatment};
-use crate::syscalls::Limit;
+use crate::syscalls::{Limit, PROCESSES, SOCKETS};
 
 /// What is left to be done.
 #[derive(Debug, Default)]
@@ -371,23 +371,14 @@ impl Without<'_> {
     }
 }
 
-/// What changes another process by its number, as far as Landlock does not see it.
-const PROCESSES: [(&str, Limit); 7] = [
-    ("ioprio_set", Limit::OwnIoPriority),
-    ("prlimit64", Limit::Itself),
-    ("sched_setaffinity", Limit::Itself),
-    ("sched_setattr", Limit::Itself),
-    ("sched_setparam", Limit::Itself),
-    ("sched_setscheduler", Limit::Itself),
-    ("setpriority", Limit::OwnPriority),
-];
-
 /// May `call` be one that the system-call policy refuses in place of a layer that
 /// `policy` does without?
 pub fn may_close(policy: &Policy, call: &str) -> bool {
     let named = policy.degrade.as_ref().is_some_and(|degrade| degrade.value.contains(&Degradable::Namespaces));
     named
-        && (IPC.contains(&call) || PROCESSES.iter().any(|(other, _)| *other == call) || ["socket", "socketpair"].contains(&call))
+        && (IPC.contains(&call)
+            || PROCESSES.iter().any(|(other, _)| *other == call)
+            || SOCKETS.iter().any(|(other, _)| *other == call))
 }
 
 /// What reaches the host's System V IPC and POSIX message queues.

@@ -8,6 +8,7 @@ use crate::syscalls::{Arch, CALLS, Call, Limit, Powers, find, groups};
 use crate::text::{nearest, shown};
 
 include!(concat!(env!("OUT_DIR"), "/filter.rs"));
+include!(concat!(env!("OUT_DIR"), "/limited.rs"));
 
 /// The machine that this program is for.
 pub const HERE: Arch = if cfg!(target_arch = "x86_64") { Arch::X86_64 } else { Arch::Aarch64 };
@@ -192,6 +193,11 @@ pub struct Filter {
     pub told: bool,
 }
 
+/// What is done about call `number` whose arguments decide.
+pub fn limited(number: u32, limit: Limit) -> Option<Vec<sock_filter>> {
+    LIMITED.iter().find(|(known, as_well, _)| (*known, *as_well) == (number, limit)).map(|(_, _, leaf)| leaf.to_vec())
+}
+
 /// The default policy.
 pub fn default() -> Filter {
     let none = Vec::new;
@@ -201,7 +207,7 @@ pub fn default() -> Filter {
 /// Compiles it, unless nothing is changed.
 ///
 /// # Errors
-/// The compiler's.
+/// There is nothing compiled for a limit; the tests see to it that there is.
 pub fn filter(powers: Powers, changes: &[Change]) -> Result<Filter, Error> {
     let mut filter = default();
     if powers == 0 && changes.is_empty() {
@@ -220,9 +226,9 @@ pub fn filter(powers: Powers, changes: &[Change]) -> Result<Filter, Error> {
         }
     }
     if [&filter.allowed, &filter.refused, &filter.answered].into_iter().any(|calls| !calls.is_empty()) {
-        let compiled = seccomp::compile(HERE, treat);
-        filter.program = Program::Owned(compiled.map_err(|error| {
-            let error = Error::usage(None, error.to_string(), "report this as a bug");
+        let compiled = seccomp::compile(HERE, treat, &limited);
+        filter.program = Program::Owned(compiled.ok_or_else(|| {
+            let error = Error::usage(None, "arguments are to decide by which nothing was compiled", "report this as a bug");
             error.met("compile the system-call policy", Layer::CommandLine)
         })?);
     }
@@ -253,6 +259,7 @@ static ERRNOS: &[(&str, i32)] = errnos! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::leaf;
     use crate::syscalls::{NESTED, SYS_ADMIN};
 
     fn change(text: &str) -> Change {
@@ -272,8 +279,12 @@ mod tests {
 
     #[test]
     fn the_default_is_what_was_compiled_when_the_program_was_built() {
-        let compiled = seccomp::compile(HERE, |call| seccomp::treatment(call, 0)).unwrap();
+        let compiled = seccomp::compile(HERE, |call| seccomp::treatment(call, 0), &limited).unwrap();
         assert_eq!(compiled, DEFAULT);
+        for (number, limit) in leaf::all(HERE) {
+            assert_eq!(limited(number, limit), leaf::leaf(HERE, number, limit).ok(), "{number} {limit:?}");
+        }
+        assert_eq!(LIMITED.len(), leaf::all(HERE).len());
         let filter = filter(0, &[]).unwrap();
         assert!(matches!(filter.program, Program::Borrowed(_)));
         assert!(filter.allowed.is_empty() && filter.refused.is_empty());

@@ -34,6 +34,8 @@ mod init;
 mod keeper;
 mod landlock;
 mod launch;
+#[cfg(test)]
+mod leaf;
 mod orphans;
 mod overlay;
 mod pasta;
