@@ -8,7 +8,7 @@ use lexopt::Arg;
 
 use crate::error::{Asked, Error, Layer, Words};
 use crate::flags::{self, FLAGS, Flag, Takes};
-use crate::text::{nearest, shown};
+use crate::text::{about, nearest, shown};
 
 /// One flag and what followed it.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ pub fn parse(words: Vec<OsString>, read: &dyn Fn(&OsStr) -> Result<Vec<u8>, Stri
         if let Some(word) = command.first() {
             return Err(Error::usage(
                 asked,
-                format!("{} is not a flag", shown(word)),
+                about("", word, " is not a flag"),
                 "give the command on the command line; a file holds flags, one word a line",
             ));
         }
@@ -167,7 +167,7 @@ fn value(parser: &mut lexopt::Parser, flag: &Flag, name: &str) -> Result<OsStrin
         Some(mut raw) => match raw.peek() {
             None => Err(missing("")),
             Some(next) if next.as_bytes().starts_with(b"--") => {
-                Err(missing(&format!(" ({} follows; after = it would be taken)", shown(next))))
+                Err(missing(&about(" (", next, " follows; after = it would be taken)")))
             }
             Some(_) => raw.next().ok_or_else(|| missing("")),
         },
@@ -187,7 +187,7 @@ fn unknown(long: &str) -> Error {
 fn needless(error: &lexopt::Error) -> Error {
     match error {
         lexopt::Error::UnexpectedValue { option, value } => {
-            Error::usage(Asked::typed(option.clone()), format!("takes no value, {} was given", shown(value)), "leave it out")
+            Error::usage(Asked::typed(option.clone()), about("takes no value, ", value, " was given"), "leave it out")
         }
         lexopt::Error::MissingValue { .. }
         | lexopt::Error::UnexpectedOption(_)

@@ -18,7 +18,7 @@ use crate::policy::Degradable;
 use crate::report::Report;
 use crate::subids::Unmapped;
 use crate::subordinate::MAPPERS;
-use crate::text::shown;
+use crate::text::{about, shown};
 
 /// What is read to tell causes apart.
 #[derive(Clone, Debug, Default)]
@@ -436,16 +436,20 @@ fn overlay(tree: &CStr, over: &Over, errno: Errno, signs: &Signs) -> Option<(Lay
     let kernel = |remedy: &'static str| Some((Layer::Kernel, remedy.into()));
     match (errno, kept) {
         (Errno::NOENT | Errno::NOTDIR | Errno::STALE, _) => files("it changed while jail was starting: start again".into()),
-        (Errno::LOOP, Some(kept)) => files(format!("{} and the tree lie in each other: name one beside the tree", shown(kept)).into()),
+        (Errno::LOOP, Some(kept)) => files(about("", kept, " and the tree lie in each other: name one beside the tree").into()),
         (Errno::ACCESS, _) => files("the caller must be allowed to search every directory above it".into()),
         (Errno::OPNOTSUPP, None) => kernel(
             "its memory file system keeps no user attributes, which changes need (Linux 6.6 with CONFIG_TMPFS_XATTR): \
              keep changes on a disk with --overlay DIR, and remove DIR afterwards",
         ),
-        (Errno::OPNOTSUPP, Some(kept)) => files(format!(
-            "the file system of {} keeps no user attributes, which changes need: name a directory on one that does, such as ext4, xfs, btrfs",
-            shown(kept)
-        ).into()),
+        (Errno::OPNOTSUPP, Some(kept)) => files(
+            about(
+                "the file system of ",
+                kept,
+                " keeps no user attributes, which changes need: name a directory on one that does, such as ext4, xfs, btrfs",
+            )
+            .into(),
+        ),
         (Errno::NODEV, _) => {
             kernel("it is built without overlayfs (CONFIG_OVERLAY_FS), or may not load it: modprobe overlay as root")
         }
@@ -454,10 +458,7 @@ fn overlay(tree: &CStr, over: &Over, errno: Errno, signs: &Signs) -> Option<(Lay
         }
         (Errno::INVAL, _) => {
             if let Some((point, _)) = signs.mounts.iter().find(|(point, _)| point != tree && point.starts_with(tree)) {
-                return files(format!(
-                    "{} is mounted in the tree, and an overlay does not reach beyond one mount: unmount it, show it with --ro or --rw at the copy of a tree without it, or say --writable",
-                    shown(point)
-                ).into());
+                return files(about("", point, " is mounted in the tree, and an overlay does not reach beyond one mount: unmount it, show it with --ro or --rw at the copy of a tree without it, or say --writable").into());
             }
             let kind = |path: &Path| {
                 let over = signs.mounts.iter().filter(|(point, _)| path.starts_with(point));

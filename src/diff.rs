@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::host::overlay_opaque;
 use crate::plan::CHANGES;
 use crate::policy::{Diff, Format};
-use crate::text::{json, shown};
+use crate::text::{about, json, shown};
 use crate::wanted::files_error;
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -98,7 +98,7 @@ struct Walk<'a> {
 /// What cannot be read.
 pub fn run(diff: &Diff, out: &mut dyn FnMut(&str) -> Result<(), Error>) -> Result<(), Error> {
     let refuse = |path: &Path, problem: String, remedy: &'static str| {
-        files_error(diff.asked.as_ref(), format!("compare {}", shown(path)), problem, remedy)
+        files_error(diff.asked.as_ref(), about("compare ", path, ""), problem, remedy)
     };
     let open = |path: &Path| {
         openat(CWD, path, DIRECTORY, Mode::empty())

@@ -5,7 +5,7 @@ use seccompiler::sock_filter;
 use crate::error::{Asked, Error, Layer, Words};
 use crate::seccomp::{self, EPERM, Program, Treatment};
 use crate::syscalls::{Arch, CALLS, Call, Limit, Powers, find, groups};
-use crate::text::{nearest, shown};
+use crate::text::{about, nearest};
 
 include!(concat!(env!("OUT_DIR"), "/filter.rs"));
 include!(concat!(env!("OUT_DIR"), "/limited.rs"));
@@ -99,7 +99,7 @@ pub fn denied(text: &str) -> Result<(Subject, Treatment), Refusal> {
             Some(near) => format!("did you mean {near}?"),
             None => "write a name of errno(3), e.g. :ENOSYS".into(),
         };
-        (format!("{} is not an error's name", shown(errno)), remedy)
+        (about("", errno, " is not an error's name"), remedy)
     })?;
     Ok((subject(text)?, Treatment::Refuse(number)))
 }

@@ -64,6 +64,7 @@ mod wanted;
 use args::Typed;
 use error::{Error, FAILED, Layer};
 use host::Host;
+use plan::Plan;
 use policy::{Format, Policy, Request};
 use record::Record;
 
@@ -99,32 +100,28 @@ fn act(typed: Typed, arguments: &sys::Arguments, record: Option<&Record>) -> Res
     match policy::interpret(typed)? {
         Request::Help => print(&flags::help()),
         Request::Version => print(concat!("jail ", env!("CARGO_PKG_VERSION"), "\n")),
-        Request::Check(mut policy, format) => {
-            let (text, starts) = check::run(&mut policy, &mut Host::observe(), arguments, format);
+        Request::Check(policy, format) => {
+            let (mut policy, mut host) = (ManuallyDrop::new(policy), ManuallyDrop::new(Host::observe()));
+            let (text, starts) = check::run(&mut policy, &mut host, arguments, format);
             print(&text).map(|_| if starts { 0 } else { FAILED })
         }
         Request::Diff(asked) => diff::run(&asked, &mut |text| print(text).map(drop)).map(|()| 0),
-        Request::Explain(mut policy, format) => {
-            let host = observe(&policy, arguments)?;
-            let plan = plan::build(&mut policy, &host)?;
+        Request::Explain(policy, format) => {
+            let plan = planned(policy, arguments)?;
             print(&match format {
                 Format::Text => explain::text(&plan),
                 Format::Json => explain::to_json(&plan),
             })
         }
-        Request::Time(mut policy) => {
+        Request::Time(policy) => {
             let began = sys::now();
-            let host = observe(&policy, arguments)?;
-            let plan = plan::build(&mut policy, &host)?;
+            let plan = planned(policy, arguments)?;
             let planned = sys::now() - began;
             let text = times::run(&plan, planned, arguments);
             print(&text.map_err(|failure| diagnose::error(&plan, failure, &diagnose::Signs::read()))?)
         }
         Request::Run(policy) => {
-            // What is not given back here the kernel takes, all at once.
-            let mut policy = ManuallyDrop::new(policy);
-            let host = ManuallyDrop::new(observe(&policy, arguments)?);
-            let plan = ManuallyDrop::new(plan::build(&mut policy, &host)?);
+            let plan = planned(policy, arguments)?;
             let ended = launch::run(&plan, arguments, record, launch::Passed::LetGo, None)
                 .map_err(|failure| diagnose::error(&plan, failure, &diagnose::Signs::read()))?;
             if let Some(record) = record {
@@ -135,9 +132,16 @@ fn act(typed: Typed, arguments: &sys::Arguments, record: Option<&Record>) -> Res
     }
 }
 
+/// The plan for this machine. What is not given back here the kernel takes, all at once.
+fn planned(policy: Box<Policy>, arguments: &sys::Arguments) -> Result<ManuallyDrop<Plan>, Error> {
+    let mut policy = ManuallyDrop::new(policy);
+    let host = observe(&policy, arguments)?;
+    plan::build(&mut policy, &host).map(ManuallyDrop::new)
+}
+
 /// This machine; and what it refuses, where that is to be done without.
-fn observe(policy: &Policy, arguments: &sys::Arguments) -> Result<Host, Error> {
-    let mut host = Host::observe();
+fn observe(policy: &Policy, arguments: &sys::Arguments) -> Result<ManuallyDrop<Host>, Error> {
+    let mut host = ManuallyDrop::new(Host::observe());
     if let Some(degrade) = &policy.degrade {
         host.lacks = check::lacks(&degrade.value, &host, arguments)?;
     }

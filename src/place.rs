@@ -12,7 +12,7 @@ use crate::host::{Fact, Host, below, from_there_up};
 use crate::index::Index;
 use crate::plan::{CHANGES, Op, Over, Step};
 use crate::policy::{Access, Ban, Changes, Policy};
-use crate::text::shown;
+use crate::text::{about, shown};
 use crate::view::{Backing, Found, View};
 use crate::wanted::{Put, Wanted, absolute, c_string, files_error, source, taken};
 
@@ -86,7 +86,7 @@ impl<'a> Builder<'a> {
         if host.look(&path) != Fact::Dir {
             return Err(files_error(
                 asked,
-                format!("take {} for the root", shown(&path)),
+                about("take ", &path, " for the root"),
                 "not a directory",
                 "name the directory of a tree",
             ));
@@ -145,7 +145,7 @@ impl<'a> Builder<'a> {
                 let over = over.map_or("", Asked::text);
                 return Err(files_error(
                     step.asked.as_ref(),
-                    format!("show {}, writable", shown(source)),
+                    about("show ", source, ", writable"),
                     format!("{} of {over} could be changed through it while it is in use", shown(layer)),
                     "move one out of the other, or show it read-only",
                 ));
@@ -206,7 +206,7 @@ impl<'a> Builder<'a> {
             if !settled && self.view.is_mount(at) {
                 return Err(files_error(
                     asked.as_ref(),
-                    format!("place {}", shown(dest)),
+                    about("place ", dest, ""),
                     "another destination covers or redirects it",
                     "name destinations without symbolic links",
                 ));
@@ -225,7 +225,7 @@ impl<'a> Builder<'a> {
             // Where the caller may not go, the command cannot either.
             Found::Denied(Errno::ACCESS) if wanted.asked.is_none() => return Ok(()),
             Found::Denied(errno) => {
-                let doing = format!("look at {} inside", shown(&wanted.dest));
+                let doing = about("look at ", &wanted.dest, " inside");
                 let remedy = "the caller must be allowed to search every directory above it";
                 return Err(files_error(wanted.asked.as_ref(), doing, errno.to_string(), remedy));
             }
@@ -243,18 +243,18 @@ impl<'a> Builder<'a> {
                 Backing::Host(_) if wanted.put.needs(self.host).is_none() => {
                     "jail makes nothing in a host's tree: make it there yourself, or name a place in a --tmpfs".into()
                 }
-                Backing::Host(path) => format!("create {} on the host first: jail makes nothing in a host's tree", shown(&path)),
+                Backing::Host(path) => about("create ", &path, " on the host first: jail makes nothing in a host's tree"),
                 Backing::Memory => "choose another destination".into(),
             },
             Found::There(..) | Found::Makeable(_) | Found::Denied(_) | Found::Nowhere(_) => "choose another destination".into(),
         };
-        Err(files_error(wanted.asked.as_ref(), format!("place {} inside", shown(&wanted.dest)), problem, remedy))
+        Err(files_error(wanted.asked.as_ref(), about("place ", &wanted.dest, " inside"), problem, remedy))
     }
 
     /// Appends the steps that put one thing at its place, and gives the place.
     fn put(&mut self, wanted: &Wanted, found: Found, steps: &mut Vec<Step>) -> Result<Option<PathBuf>, Error> {
         let asked = wanted.asked.as_ref();
-        let doing = || format!("place {} inside", shown(&wanted.dest));
+        let doing = || about("place ", &wanted.dest, " inside");
         if let (Some(_), Found::There(at, _)) = (asked, &found) {
             if let Some(other) = self.typed.get(at) {
                 return Err(taken(wanted, at, Some(other)));
@@ -274,7 +274,7 @@ impl<'a> Builder<'a> {
                     Some(_) => Err(files_error(
                         asked,
                         doing(),
-                        format!("{} exists already", shown(at)),
+                        about("", at, " exists already"),
                         "choose another destination, or leave the flag out",
                     )),
                 };
@@ -475,7 +475,7 @@ impl<'a> Builder<'a> {
         match self.view.resolve(&path) {
             Found::There(at, _) if self.is_process(&at) => Err(files_error(
                 Some(&ban.asked),
-                format!("find {} inside", shown(&path)),
+                about("find ", &path, " inside"),
                 "it names a process, and those inside are others",
                 "name a file of /proc that is none of a process's",
             )),
@@ -483,18 +483,18 @@ impl<'a> Builder<'a> {
             Found::Missing(_) | Found::Makeable(_) if ban.may_miss => Ok(None),
             Found::Missing(at) | Found::Makeable(at) => Err(files_error(
                 Some(&ban.asked),
-                format!("find {} inside", shown(&path)),
-                format!("nothing is visible at {}", shown(&at)),
+                about("find ", &path, " inside"),
+                about("nothing is visible at ", &at, ""),
                 "name what another flag or a default shows, or leave the flag out",
             )),
             Found::Denied(errno) => Err(files_error(
                 Some(&ban.asked),
-                format!("find {} inside", shown(&path)),
+                about("find ", &path, " inside"),
                 errno.to_string(),
                 "the caller must be allowed to search every directory above it",
             )),
             Found::Nowhere(why) => {
-                Err(files_error(Some(&ban.asked), format!("find {} inside", shown(&path)), why, "name the place itself"))
+                Err(files_error(Some(&ban.asked), about("find ", &path, " inside"), why, "name the place itself"))
             }
         }
     }
@@ -544,10 +544,9 @@ impl<'a> Builder<'a> {
 
     pub(crate) fn hide(&mut self, bans: &[Ban]) -> Result<(), Error> {
         for (at, fact, asked) in self.applicable(bans, "hide")? {
-            self.not_hidden(at.parent(), Some(&asked), &format!("hide {}", shown(&at)))?;
-            let refuse = |problem: String, remedy: &'static str| {
-                Err(files_error(Some(&asked), format!("hide {}", shown(&at)), problem, remedy))
-            };
+            self.not_hidden(at.parent(), Some(&asked), &about("hide ", &at, ""))?;
+            let refuse =
+                |problem: String, remedy: &'static str| Err(files_error(Some(&asked), about("hide ", &at, ""), problem, remedy));
             if at == Path::new("/") {
                 return refuse("it is the root of the jail".into(), "name something in it");
             }
@@ -564,11 +563,11 @@ impl<'a> Builder<'a> {
     pub(crate) fn noexec(&mut self, bans: &[Ban]) -> Result<(), Error> {
         let all = self.applicable(bans, "forbid execution below")?;
         for (index, (at, _, asked)) in all.iter().enumerate() {
-            self.not_hidden(Some(at), Some(asked), &format!("forbid execution below {}", shown(at)))?;
+            self.not_hidden(Some(at), Some(asked), &about("forbid execution below ", at, ""))?;
             if let Some((_, _, other)) = all[..index].iter().find(|(above, ..)| at.starts_with(above)) {
                 return Err(files_error(
                     Some(asked),
-                    format!("forbid execution below {}", shown(at)),
+                    about("forbid execution below ", at, ""),
                     format!("has no effect: {} covers it", other.text()),
                     "leave it out",
                 ));
@@ -609,7 +608,7 @@ impl<'a> Builder<'a> {
         let path = absolute(self.host, &chdir.value, asked)?;
         let problem = match self.view.resolve(&path) {
             Found::There(at, Fact::Dir) => {
-                self.not_hidden(Some(&at), asked, &format!("start in {}", shown(&at)))?;
+                self.not_hidden(Some(&at), asked, &about("start in ", &at, ""))?;
                 return Ok(step(Op::Chdir { path: c_string(at.as_os_str())? }, asked));
             }
             Found::There(..) => "not a directory",
@@ -619,7 +618,7 @@ impl<'a> Builder<'a> {
         };
         Err(files_error(
             asked,
-            format!("start in {}", shown(&path)),
+            about("start in ", &path, ""),
             problem,
             "show the directory with --ro or --rw, or make it with --dir",
         ))
@@ -632,7 +631,7 @@ fn may_be_changed(host: &Host, tree: &Path, asked: Option<&Asked>) -> Result<(),
     match host.owner(tree) {
         Some(owner) if owner != host.uid => Err(files_error(
             asked,
-            format!("lay changes over {}", shown(tree)),
+            about("lay changes over ", tree, ""),
             format!("it belongs to uid {owner}, and a file keeps its owner when it is changed, who is no one in the jail"),
             "unpack a tree of your own: TREES in jail(1) says how",
         )),
@@ -643,9 +642,8 @@ fn may_be_changed(host: &Host, tree: &Path, asked: Option<&Asked>) -> Result<(),
 /// Where changes of `tree` are kept: `dir`, which need not be there yet.
 fn kept_in(host: &Host, dir: &Path, tree: &Path, asked: Option<&Asked>) -> Result<PathBuf, Error> {
     let dir = absolute(host, dir, asked)?;
-    let refuse = |problem: String, remedy: &'static str| {
-        Err(files_error(asked, format!("keep changes in {}", shown(&dir)), problem, remedy))
-    };
+    let refuse =
+        |problem: String, remedy: &'static str| Err(files_error(asked, about("keep changes in ", &dir, ""), problem, remedy));
     let at = match host.canonical(&dir) {
         Ok(at) => at,
         // It is made. A link that leads nowhere is no name for it.

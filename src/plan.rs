@@ -20,7 +20,7 @@ use crate::policy::{Access, Anchor, ENV_PASSED, Env, Hole, Init, Landlock, Net, 
 use crate::rlimits::Limit;
 use crate::seccomp::{self, Program};
 use crate::subordinate::{FILES, MAPPERS, Mapper, Subordinate};
-use crate::text::shown;
+use crate::text::{about, shown};
 use crate::wanted::{c_string, files_error, wanted};
 
 /// A user id and a group id.
@@ -554,7 +554,7 @@ fn at_their_own_places(steps: &[Step], host: &Host) -> Result<(), Error> {
         } else {
             continue;
         };
-        let doing = format!("show {} alone by Landlock", shown(path(dest)));
+        let doing = about("show ", path(dest), " alone by Landlock");
         let layer = host.lacks.first().map_or(Layer::Kernel, |(_, layer)| *layer);
         return Err(Error::usage(step.asked, problem, "leave it out here").met(doing, layer));
     }
@@ -688,7 +688,7 @@ pub fn cgroup_for(limits: Limits, cgroups: &[CgroupDir], asked: &Asked) -> Resul
             let missing: Vec<&str> = limits.controllers().filter(|name| !own.controllers.iter().any(|has| has == name)).collect();
             format!("{} has no controller {}", shown(&own.path), missing.join(", "))
         }
-        [own, ..] => format!("{} is not delegated to the caller", shown(&own.path)),
+        [own, ..] => about("", &own.path, " is not delegated to the caller"),
     };
     let remedy =
         "start it in one that is: systemd-run --user --scope -p Delegate=yes jail ... (or have root make one and chown it)";
@@ -865,7 +865,7 @@ fn environment(policy: &Policy, host: &Host) -> Result<Vec<(OsString, OsString)>
                 return Err(Error::usage(
                     *asked,
                     "the variable is not set",
-                    format!("set it, give it here as {}=VALUE, or leave the flag out", shown(name)),
+                    about("set it, give it here as ", name, "=VALUE, or leave the flag out"),
                 ));
             }
             Env::Pass(_) | Env::Glob(_) => {}

@@ -16,7 +16,7 @@ use crate::index::Index;
 use crate::rlimits::{self, Limit};
 use crate::seccomp::Treatment;
 use crate::syscalls::{FAKEROOT, NESTED, NET_RAW, Powers, SYS_ADMIN, SYS_BOOT};
-use crate::text::{nearest, shown};
+use crate::text::{about, nearest, shown};
 use crate::units;
 
 /// A value and the flag that gave it; no flag where it is the default.
@@ -433,7 +433,7 @@ pub fn interpret(typed: Typed) -> Result<Request, Error> {
             return Err(bad(other, "has no effect with --check", "leave it out"));
         }
         if let Some(command) = typed.command.first() {
-            return Err(bad(given, format!("{} would not be run", shown(command)), "leave out one of the two"));
+            return Err(bad(given, about("", command, " would not be run"), "leave out one of the two"));
         }
         return Ok(Request::Check(Policy::new(vec!["check".into()]).into(), format(given)?));
     }
@@ -474,7 +474,7 @@ fn diff(given: &Given, typed: &Typed) -> Result<Diff, Error> {
         root = Some(path(other, 0)?);
     }
     if let Some(command) = typed.command.first() {
-        return Err(bad(given, format!("{} would not be run", shown(command)), "leave out one of the two"));
+        return Err(bad(given, about("", command, " would not be run"), "leave out one of the two"));
     }
     let format = if given.values.len() > 1 { format(given)? } else { Format::Text };
     Ok(Diff { dir: path(given, given.values.len() - 1)?, root, format, asked: Some(given.asked()) })
@@ -590,6 +590,11 @@ fn bad(given: &Given, problem: impl Into<Words>, remedy: impl Into<Words>) -> Er
     Error::usage(given.asked(), problem, remedy)
 }
 
+/// What is typed is `problem`.
+fn wrong(given: &Given, problem: &str, remedy: impl Into<Words>) -> Error {
+    bad(given, format!("{} {problem}", shown(&given.values[0])), remedy)
+}
+
 fn word<T: Copy>(given: &Given, known: &[(&str, T)]) -> Result<Setting<T>, Error> {
     let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
     let at = one_of(given, &names)?;
@@ -599,9 +604,10 @@ fn word<T: Copy>(given: &Given, known: &[(&str, T)]) -> Result<Setting<T>, Error
 /// Which of `names` is typed.
 fn one_of(given: &Given, names: &[&str]) -> Result<usize, Error> {
     let typed = given.values[0].to_str().unwrap_or("");
-    names.iter().position(|name| *name == typed).ok_or_else(|| {
-        bad(given, format!("unknown value {}", shown(&given.values[0])), format!("write one of: {}", names.join(", ")))
-    })
+    names
+        .iter()
+        .position(|name| *name == typed)
+        .ok_or_else(|| bad(given, about("unknown value ", &given.values[0], ""), format!("write one of: {}", names.join(", "))))
 }
 
 fn path(given: &Given, index: usize) -> Result<PathBuf, Error> {
@@ -616,9 +622,11 @@ fn path(given: &Given, index: usize) -> Result<PathBuf, Error> {
 }
 
 fn number(given: &Given, index: usize) -> Result<i32, Error> {
-    given.values[index].to_str().and_then(|text| text.parse().ok()).filter(|number| *number >= 0).ok_or_else(|| {
-        bad(given, format!("{} is not a descriptor's number", shown(&given.values[index])), "write a number from 0 up")
-    })
+    given.values[index]
+        .to_str()
+        .and_then(|text| text.parse().ok())
+        .filter(|number| *number >= 0)
+        .ok_or_else(|| bad(given, about("", &given.values[index], " is not a descriptor's number"), "write a number from 0 up"))
 }
 
 fn id(given: &Given) -> Result<u32, Error> {
@@ -627,7 +635,7 @@ fn id(given: &Given) -> Result<u32, Error> {
         .and_then(|text| text.parse().ok())
         // The last one is the kernel's word for "no id".
         .filter(|id| *id != u32::MAX)
-        .ok_or_else(|| bad(given, format!("{} is not an id", shown(&given.values[0])), "write a number from 0 to 4294967294"))
+        .ok_or_else(|| wrong(given, "is not an id", "write a number from 0 to 4294967294"))
 }
 
 fn hostname(given: &Given) -> Result<Setting<OsString>, Error> {
@@ -679,17 +687,14 @@ fn tmpfs(given: &Given) -> Result<(PathBuf, Option<u64>), Error> {
 fn ephemeral(given: &Given) -> Result<Option<u64>, Error> {
     let Some(word) = given.values.first() else { return Ok(None) };
     let size = word.to_str().and_then(units::size);
-    size.map(Some).ok_or_else(|| bad(given, format!("{} is not a size", shown(word)), SIZE))
+    size.map(Some).ok_or_else(|| bad(given, about("", word, " is not a size"), SIZE))
 }
 
 fn duration(given: &Given) -> Result<Duration, Error> {
-    given.values[0].to_str().and_then(units::duration).ok_or_else(|| {
-        bad(
-            given,
-            format!("{} is not a duration", shown(&given.values[0])),
-            "write seconds above 0, or a number with ms, s, m or h, e.g. 1.5m",
-        )
-    })
+    given.values[0]
+        .to_str()
+        .and_then(units::duration)
+        .ok_or_else(|| wrong(given, "is not a duration", "write seconds above 0, or a number with ms, s, m or h, e.g. 1.5m"))
 }
 
 /// 0, or a duration that leaves the kernel's clocks room to go on.
@@ -697,26 +702,24 @@ fn uptime(given: &Given) -> Result<Duration, Error> {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
     let text = given.values[0].to_str().unwrap_or("");
     let zero = (text == "0").then_some(Duration::ZERO);
-    zero.or_else(|| units::duration(text)).filter(|uptime| *uptime <= CENTURY).ok_or_else(|| {
-        bad(
-            given,
-            format!("{} is no time to be up", shown(&given.values[0])),
-            "write seconds, or a number with ms, s, m or h; from 0 to 100 years",
-        )
-    })
+    zero.or_else(|| units::duration(text))
+        .filter(|uptime| *uptime <= CENTURY)
+        .ok_or_else(|| wrong(given, "is no time to be up", "write seconds, or a number with ms, s, m or h; from 0 to 100 years"))
 }
 
 fn umask(given: &Given) -> Result<u32, Error> {
     let octal = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'7')).then(|| u32::from_str_radix(text, 8).ok())?;
-    given.values[0].to_str().and_then(octal).filter(|mask| *mask <= 0o777).ok_or_else(|| {
-        bad(given, format!("{} is not a mask", shown(&given.values[0])), "write it in octal, from 0 to 777, e.g. 022")
-    })
+    given.values[0]
+        .to_str()
+        .and_then(octal)
+        .filter(|mask| *mask <= 0o777)
+        .ok_or_else(|| wrong(given, "is not a mask", "write it in octal, from 0 to 777, e.g. 022"))
 }
 
 fn processors(given: &Given) -> Result<usize, Error> {
     let number = given.values[0].to_str().and_then(units::whole).and_then(|n| usize::try_from(n).ok());
     number.filter(|n| *n > 0).ok_or_else(|| {
-        let problem = format!("{} is not a number of processors", shown(&given.values[0]));
+        let problem = about("", &given.values[0], " is not a number of processors");
         bad(given, problem, "write a whole number from 1 up; --cpus limits the time on them, also to a part of one")
     })
 }
@@ -745,7 +748,7 @@ const SIZE: &str = "write bytes from 1 up, or a number with k, m, g or t, e.g. 5
 const CPUS: &str = "write a number from 0.01 up, e.g. 1.5";
 
 fn limit(given: &Given, read: fn(&str) -> Option<u64>, remedy: &'static str) -> Result<u64, Error> {
-    let refuse = || bad(given, format!("{} is no such limit", shown(&given.values[0])), remedy);
+    let refuse = || wrong(given, "is no such limit", remedy);
     given.values[0].to_str().and_then(read).ok_or_else(refuse)
 }
 
@@ -767,11 +770,7 @@ fn rlimit(given: &Given) -> Result<Limit, Error> {
         return Err(bad(given, "unknown limit", remedy));
     };
     let Some((soft, hard)) = rlimits::values(values) else {
-        return Err(bad(
-            given,
-            format!("{} is not a limit", shown(values)),
-            "write a number or unlimited, or two with : between",
-        ));
+        return Err(bad(given, about("", values, " is not a limit"), "write a number or unlimited, or two with : between"));
     };
     if hard.is_some_and(|hard| soft.is_none_or(|soft| soft > hard)) {
         return Err(bad(given, "the soft limit is above the hard one", "write the smaller one first"));
@@ -781,13 +780,8 @@ fn rlimit(given: &Given) -> Result<Limit, Error> {
 
 fn port(given: &Given) -> Result<u16, Error> {
     let port = given.values[0].to_str().and_then(units::whole).and_then(|port| u16::try_from(port).ok());
-    port.filter(|port| *port > 0).ok_or_else(|| {
-        bad(
-            given,
-            format!("{} is not a TCP port", shown(&given.values[0])),
-            "write a number from 1 to 65535, and the flag once for each",
-        )
-    })
+    port.filter(|port| *port > 0)
+        .ok_or_else(|| wrong(given, "is not a TCP port", "write a number from 1 to 65535, and the flag once for each"))
 }
 
 /// `[ADDR:]PORT[:PORT]`: one port is the same on both sides.
@@ -801,9 +795,9 @@ fn hole(given: &Given) -> Result<Hole, Error> {
     let (outside, inside) = ports.split_once(':').unwrap_or((ports, ports));
     match (addr, number(outside), number(inside)) {
         (Some(addr), Some(outside), Some(to @ 1..)) => Ok(Hole { at: SocketAddrV4::new(addr, outside), to }),
-        _ => Err(bad(
+        _ => Err(wrong(
             given,
-            format!("{} is not [ADDR:]PORT[:PORT]", shown(&given.values[0])),
+            "is not [ADDR:]PORT[:PORT]",
             "write e.g. 8080, 8080:80 or 127.0.0.2:8080:80: an IPv4 address, a TCP port outside (0: a free one), one inside",
         )),
     }
@@ -818,7 +812,7 @@ fn degrade(given: &Given) -> Result<Vec<Degradable>, Error> {
                 Some(near) => format!("did you mean {near}?"),
                 None => format!("name one of: {}", known.join(", ")),
             };
-            return Err(bad(given, format!("{} is no layer to go without", shown(name)), remedy));
+            return Err(bad(given, about("", name, " is no layer to go without"), remedy));
         };
         if layers.contains(layer) {
             return Err(bad(given, format!("{name} is named twice"), "name it once"));

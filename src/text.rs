@@ -9,6 +9,15 @@ pub fn shown(word: impl AsRef<OsStr>) -> String {
     shown_bytes(word.as_ref().as_bytes())
 }
 
+/// A path or word for a person, with words before and behind it.
+pub fn about(before: &str, word: impl AsRef<OsStr>, behind: &str) -> String {
+    around(before, word.as_ref(), behind)
+}
+
+fn around(before: &str, word: &OsStr, behind: &str) -> String {
+    [before, &shown(word), behind].concat()
+}
+
 fn shown_bytes(bytes: &[u8]) -> String {
     let mut out = String::new();
     for chunk in bytes.utf8_chunks() {

@@ -11,7 +11,7 @@ use crate::error::{Asked, Error, Layer, Words};
 use crate::host::{Fact, Host, Opened, below};
 use crate::index::Index;
 use crate::policy::{Access, Anchor, Net, Policy, What};
-use crate::text::shown;
+use crate::text::{about, shown};
 
 /// The host's system directories, and the links beside /usr.
 const SYSTEM: [&str; 11] =
@@ -77,14 +77,14 @@ pub(crate) fn files_error(
 }
 
 pub(crate) fn c_string(bytes: &OsStr) -> Result<CString, Error> {
-    CString::new(bytes.as_bytes()).map_err(|_| Error::usage(None, format!("{} holds a NUL", shown(bytes)), "leave it out"))
+    CString::new(bytes.as_bytes()).map_err(|_| Error::usage(None, about("", bytes, " holds a NUL"), "leave it out"))
 }
 
 /// Two for one destination: `other` is the flag that has it, or a default.
 pub(crate) fn taken(wanted: &Wanted, at: &Path, other: Option<&Asked>) -> Error {
     files_error(
         wanted.asked.as_ref(),
-        format!("place {} inside", shown(&wanted.dest)),
+        about("place ", &wanted.dest, " inside"),
         format!("the destination {} is taken by {}", shown(at), other.map_or("a default", Asked::text)),
         match other {
             None => "leave the flag out, or say none to what is there by default",
@@ -97,7 +97,7 @@ pub(crate) fn taken(wanted: &Wanted, at: &Path, other: Option<&Asked>) -> Error 
 pub(crate) fn absolute(host: &Host, path: &Path, asked: Option<&Asked>) -> Result<PathBuf, Error> {
     host.absolute(path).map_err(|errno| {
         let problem = format!("the current directory is gone or may not be named: {errno}");
-        files_error(asked, format!("resolve {}", shown(path)), problem, "name the path from / on")
+        files_error(asked, about("resolve ", path, ""), problem, "name the path from / on")
     })
 }
 
@@ -109,7 +109,7 @@ pub(crate) fn source(host: &Host, path: &Path, may_miss: bool, asked: Option<&As
         Err(Errno::NOENT | Errno::NOTDIR) if may_miss => Ok(None),
         Err(errno) => Err(files_error(
             asked,
-            format!("find the source {}", shown(&path)),
+            about("find the source ", &path, ""),
             errno.to_string(),
             match errno {
                 Errno::NOENT | Errno::NOTDIR if asked.is_some_and(|asked| asked.text().starts_with("--root")) => {
@@ -127,7 +127,7 @@ pub(crate) fn source(host: &Host, path: &Path, may_miss: bool, asked: Option<&As
 /// A part of the host's system that cannot be looked at: without it the view would
 /// not be what it is to be.
 fn unseen(path: &Path, errno: Errno) -> Error {
-    files_error(None, format!("look at {}", shown(path)), errno.to_string(), "see whether ls -ld shows it")
+    files_error(None, about("look at ", path, ""), errno.to_string(), "see whether ls -ld shows it")
 }
 
 /// Every destination, those of the defaults among them.
@@ -146,7 +146,7 @@ pub(crate) fn wanted(policy: &Policy, host: &Host) -> Result<Vec<Wanted>, Error>
                 Some(source) => {
                     return Err(files_error(
                         asked,
-                        format!("show {}", shown(&source)),
+                        about("show ", &source, ""),
                         "not a device node",
                         "use --ro or --rw for files",
                     ));
