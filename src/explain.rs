@@ -9,6 +9,7 @@ use crate::plan::{Op, Over, Plan, Range, Step};
 use crate::policy::{Access, Init};
 use crate::rlimits;
 use crate::text::{json, shown};
+use crate::units::seconds;
 
 struct Path<'a>(&'a CStr);
 
@@ -69,7 +70,7 @@ impl fmt::Display for Op {
             }
             Self::NewKeyring => f.write_str("new session keyring"),
             Self::HostRoot => f.write_str("stay in the host's root: no namespaces"),
-            Self::Uptime { now } => write!(f, "monotonic and boot clocks that show {} s now", now.as_secs_f64()),
+            Self::Uptime { now } => write!(f, "monotonic and boot clocks that show {} s now", seconds(*now)),
             Self::Hostname { name } => write!(f, "hostname {}", shown(name)),
             Self::JoinNetwork => f.write_str("own network, made meanwhile"),
             Self::LoopbackUp => f.write_str("own loopback, up"),
@@ -350,7 +351,7 @@ pub fn text(plan: &Plan) -> String {
         out.push_str(&format!("Done without, as this machine refuses it: {}\n", plan.degraded.join(" ")));
     }
     if let Some(limit) = plan.timeout {
-        let (timeout, grace) = (limit.timeout.as_secs_f64(), limit.grace.as_secs_f64());
+        let (timeout, grace) = (seconds(limit.timeout), seconds(limit.grace));
         out.push_str(&format!("Ended after {timeout} s by SIGTERM, and {grace} s later by SIGKILL\n"));
     }
     for (_, title, steps) in lists(plan) {
@@ -398,7 +399,7 @@ pub fn to_json(plan: &Plan) -> String {
         Init::None => "none",
     };
     if let Some(limit) = plan.timeout {
-        let (timeout, grace) = (limit.timeout.as_secs_f64(), limit.grace.as_secs_f64());
+        let (timeout, grace) = (seconds(limit.timeout), seconds(limit.grace));
         out.push_str(&format!(",\"timeout\":{timeout},\"grace\":{grace}"));
     }
     out.push_str(&format!(

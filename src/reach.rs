@@ -9,9 +9,10 @@ use std::path::PathBuf;
 
 use crate::endpoint::{Endpoint, Machine};
 use crate::error::{Asked, Error, Layer};
-use crate::host::{Host, Unresolved};
+use crate::host::Host;
 use crate::plan::{Op, Step};
 use crate::policy::Policy;
+use crate::resolver::Unresolved;
 use crate::text::shown;
 use crate::wanted::{Put, Wanted, absolute, c_string, files_error, source};
 
@@ -79,7 +80,7 @@ pub(crate) fn reached(policy: &Policy, host: &Host) -> Result<Reached, Error> {
         let hole = u32::try_from(number).unwrap_or(u32::MAX);
         let to = outward(&reach.to, host, asked)?;
         let op = Op::Reach { name: reach.at.clone().into(), to: to.into() };
-        reached.outside.push(Step { op, asked: Some(asked.clone()) });
+        reached.outside.push(Step { op, asked: Some(*asked) });
         match &reach.at {
             Endpoint::Unix(path) => {
                 let mut dest = absolute(host, path, Some(asked))?;
@@ -87,7 +88,7 @@ pub(crate) fn reached(policy: &Policy, host: &Host) -> Result<Reached, Error> {
                     // The same place, and so the host's `..`.
                     dest = host.without_dotdot(&dest).unwrap_or(dest);
                 }
-                reached.wanted.push(Wanted { put: Put::Socket { hole }, dest, asked: Some(asked.clone()) });
+                reached.wanted.push(Wanted { put: Put::Socket { hole }, dest, asked: Some(*asked) });
             }
             Endpoint::Tcp(machine, port) => {
                 let addresses = inside.addresses(machine, asked)?;
@@ -95,23 +96,22 @@ pub(crate) fn reached(policy: &Policy, host: &Host) -> Result<Reached, Error> {
                     let at = SocketAddr::new(address, *port);
                     // 127.0.0.1 and localhost are the same inside.
                     if !listens.insert(at) {
-                        let flag = asked.text().to_owned();
-                        return Err(Error::usage(flag, format!("{at} inside is given twice"), "give each once"));
+                        return Err(Error::usage(*asked, format!("{at} inside is given twice"), "give each once"));
                     }
-                    reached.network.push(Step { op: Op::Listen { at, hole }, asked: Some(asked.clone()) });
+                    reached.network.push(Step { op: Op::Listen { at, hole }, asked: Some(*asked) });
                 }
             }
         }
     }
-    let first = all.first().map(|(_, asked)| asked.clone());
-    let give = |address: &IpAddr| Step { op: Op::LoopbackAddress { address: *address }, asked: first.clone() };
+    let first = all.first().map(|(_, asked)| *asked);
+    let give = |address: &IpAddr| Step { op: Op::LoopbackAddress { address: *address }, asked: first };
     let addresses: Vec<Step> = inside.given.iter().map(give).collect();
     reached.network.splice(0..0, addresses);
-    reached.outside.push(Step { op: Op::Reacher, asked: first.clone() });
+    reached.outside.push(Step { op: Op::Reacher, asked: first });
     if !inside.names.is_empty() {
         let put = Put::Hosts { text: inside.hosts(policy.hostname.value.to_str().unwrap_or("")) };
         let named = all.iter().find(|(reach, _)| matches!(reach.at, Endpoint::Tcp(Machine::Name(_), _)));
-        let asked = named.map(|(_, asked)| asked.clone());
+        let asked = named.map(|(_, asked)| *asked);
         reached.wanted.push(Wanted { put, dest: "/etc/hosts".into(), asked });
     }
     Ok(reached)
@@ -146,7 +146,7 @@ impl Inside {
         let name = match machine {
             Machine::Address(IpAddr::V6(_)) if !self.ipv6 => {
                 let (problem, remedy) = ("this machine has no IPv6", "name an IPv4 address");
-                return Err(Error { layer: Layer::Kernel, ..Error::usage(asked.text().to_owned(), problem, remedy) });
+                return Err(Error::usage(*asked, problem, remedy).met("", Layer::Kernel));
             }
             Machine::Address(address) => {
                 if !address.is_loopback() {
@@ -166,10 +166,8 @@ impl Inside {
         loop {
             let v4 = IpAddr::from(Ipv4Addr::from(u32::from(FIRST) + u32::from(self.next)));
             let v6 = IpAddr::from(Ipv6Addr::from(u128::from(FIRST6) + u128::from(self.next)));
-            self.next = self
-                .next
-                .checked_add(1)
-                .ok_or_else(|| Error::usage(asked.text().to_owned(), "there are more than 65,000 hosts", "name fewer"))?;
+            self.next =
+                self.next.checked_add(1).ok_or_else(|| Error::usage(*asked, "there are more than 65,000 hosts", "name fewer"))?;
             let own: Vec<IpAddr> = if self.ipv6 { vec![v4, v6] } else { vec![v4] };
             if own.iter().all(|address| !self.taken.contains(address)) {
                 self.given.extend(&own);
@@ -223,8 +221,7 @@ fn outward(endpoint: &Endpoint, host: &Host, asked: &Asked) -> Result<Outward, E
 /// What the resolver says that a name's addresses are.
 fn named(machine: &Machine, port: u16, host: &Host, asked: &Asked) -> Result<Vec<IpAddr>, Error> {
     let refuse = |problem: String, layer: Layer, remedy: String| {
-        let doing = format!("find {machine}");
-        Err(Error { doing, layer, ..Error::usage(asked.text().to_owned(), problem, remedy) })
+        Err(Error::usage(*asked, problem, remedy).met(format!("find {machine}"), layer))
     };
     let addresses = match host.addresses(&machine.to_string()) {
         Ok(addresses) => addresses,
