@@ -9,6 +9,7 @@ use pty::Person;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 use support::*;
 
 const LIBRARY: &str = "/usr/share/bash-completion/bash_completion";
@@ -87,10 +88,11 @@ impl Typist {
         let file = self.s.0.join("line");
         let _ = fs::remove_file(&file);
         person.types(&format!("{keys}\x18p"));
+        let start = Instant::now();
         let line = loop {
             match fs::read_to_string(&file) {
                 Ok(line) => break line,
-                Err(_) => drop(person.waits(20)),
+                Err(_) => assert!(start.elapsed() < Duration::from_secs(20), "{keys:?}: {}", person.waits(20)),
             }
         };
         person.types("\x01\x0b");
