@@ -90,6 +90,18 @@ fn id() -> u32 {
     if we_are_root() { USER } else { rustix::process::getuid().as_raw() }
 }
 
+/// A kernel with AppArmor takes the compiled profile, and it is then what /usr/bin/jail
+/// runs under; no other copy does.
+fn loads(profile: &Path) {
+    let script = "\
+        mount -t securityfs none /sys/kernel/security && cd /sys/kernel/security/apparmor || exit\n\
+        cp /usr/bin/jail /usr/bin/copy\n\
+        label() { as-user /usr/bin/$1 -- cat /proc/self/attr/apparmor/current; }\n\
+        label jail; cat /profile >.load && label jail && label copy";
+    let Some(machine) = vm("6.12", script, &[profile]) else { return };
+    assert_eq!(machine.good(), "unconfined\njail (unconfined)\nunconfined", "{machine:?}");
+}
+
 #[test]
 fn the_deb_is_installed_used_and_removed() {
     let Some(deb) = package(".deb") else { return };
@@ -126,13 +138,14 @@ fn the_deb_is_installed_used_and_removed() {
     // The profile is where AppArmor looks, and AppArmor's own parser takes it.
     let profile = "cd /etc/apparmor.d && readlink jail && apparmor_parser -QKN jail";
     assert_eq!(tree.inside("", profile).good(), "/usr/share/jail/apparmor\njail");
-    let compiled =
-        tree.inside("", "apparmor_parser -QKS /etc/apparmor.d/jail | wc -c; apparmor_parser -QK --debug /etc/apparmor.d/jail");
+    let compile = "cd /etc/apparmor.d && apparmor_parser -QKS jail >/srv/profile && apparmor_parser -QK --debug jail";
+    let compiled = tree.inside("", compile);
     assert!(compiled.good().contains("userns") && compiled.err.contains("Mode: unconfined"), "{compiled:?}");
+    loads(&tree.s.0.join("tree/srv/profile"));
     let wrong = tree.inside("", "sed s/userns,/usernss,/ /etc/apparmor.d/jail >/tmp/wrong; apparmor_parser -QK /tmp/wrong");
     assert_ne!(wrong.status, 0, "{wrong:?}");
 
-    tree.inside("", "apt-get purge -y jail").good();
+    tree.inside("", "apt-get purge -y jail; rm /srv/profile").good();
     gone(&tree, &before);
 
     // Where AppArmor is not, or too old, there is no profile; when it comes, there is.
