@@ -148,7 +148,12 @@ fn the_deb_is_installed_used_and_removed() {
     tree.inside("", "apt-get purge -y jail; rm /srv/profile").good();
     gone(&tree, &before);
 
-    // Where AppArmor is not, or too old, there is no profile; when it comes, there is.
+    // Where AppArmor is too old to read it, or is not, there is no profile; when it
+    // comes, there is.
+    tree.inside("", "mv /etc/apparmor.d/abi/4.0 /srv").good();
+    tree.inside("", install).good();
+    assert_ne!(tree.inside("", "ls -d /etc/apparmor.d/jail").status, 0);
+    tree.inside("", "apt-get purge -y jail && mv /srv/4.0 /etc/apparmor.d/abi").good();
     tree.inside("", "apt-get purge -y apparmor").good();
     tree.inside("", install).good();
     assert_ne!(tree.inside("", "ls -d /etc/apparmor.d/jail").status, 0);
