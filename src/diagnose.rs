@@ -29,6 +29,8 @@ pub struct Signs {
     pub userns_clone_off: bool,
     /// kernel.apparmor_restrict_unprivileged_userns is 1 (Ubuntu 23.10).
     pub apparmor_restricts: bool,
+    /// The packages' profile, which excepts /usr/bin/jail from that, is on this machine.
+    pub apparmor_profile: bool,
     /// A seccomp filter is on this process.
     pub filtered: bool,
     /// Something is mounted over a part of /proc.
@@ -64,6 +66,7 @@ impl Signs {
             zero_limits: LIMITS.into_iter().filter(|name| is(&format!("/proc/sys/user/{name}"), "0")).collect(),
             userns_clone_off: is("/proc/sys/kernel/unprivileged_userns_clone", "0"),
             apparmor_restricts: is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1"),
+            apparmor_profile: Path::new("/etc/apparmor.d/jail").exists(),
             filtered: file("/proc/self/status").lines().any(|line| line == "Seccomp:\t2"),
             proc_masked: points().any(|point| point.starts_with("/proc/")),
             proc: !mounts.is_empty(),
@@ -132,10 +135,13 @@ pub fn refused(errno: Errno, signs: &Signs) -> Option<(Layer, Words)> {
                     "a seccomp filter is on this process and refuses this: start the container with a profile that allows it (docker run --security-opt seccomp=unconfined)".into(),
                 ))
             } else if signs.apparmor_restricts {
-                Some((
-                    Layer::AppArmor,
-                    "kernel.apparmor_restrict_unprivileged_userns is 1: install an AppArmor profile for jail that allows userns, or set it to 0 as root".into(),
-                ))
+                let remedy = if signs.apparmor_profile {
+                    "the profile /etc/apparmor.d/jail lets /usr/bin/jail alone make them: start that one, or load the profile (apparmor_parser -r /etc/apparmor.d/jail as root)"
+                } else {
+                    "install jail's package, whose AppArmor profile (/etc/apparmor.d/jail) lets /usr/bin/jail make them, or set it to 0 as root"
+                };
+                let setting = "kernel.apparmor_restrict_unprivileged_userns is 1, against user namespaces of unprivileged users";
+                Some((Layer::AppArmor, format!("{setting}: {remedy}")))
             } else {
                 None
             }
@@ -553,7 +559,16 @@ mod tests {
                 Signs { filtered: true, zero_limits: vec!["max_user_namespaces"], ..none.clone() },
                 "as in a jail: give that one --nested",
             ),
-            (Errno::ACCESS, Signs { apparmor_restricts: true, ..none.clone() }, "AppArmor"),
+            (
+                Errno::ACCESS,
+                Signs { apparmor_restricts: true, ..none.clone() },
+                "install jail's package, whose AppArmor profile (/etc/apparmor.d/jail)",
+            ),
+            (
+                Errno::ACCESS,
+                Signs { apparmor_restricts: true, apparmor_profile: true, ..none.clone() },
+                "/etc/apparmor.d/jail lets /usr/bin/jail alone make them: start that one",
+            ),
             (Errno::NOSYS, none.clone(), "Linux 5.12"),
             (Errno::PERM, none, "nothing on this machine says why"),
         ] {

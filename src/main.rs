@@ -17,6 +17,8 @@ mod beside;
 mod caps;
 mod cgroup;
 mod check;
+#[cfg(test)]
+mod completions;
 mod degrade;
 mod denied;
 mod diagnose;
