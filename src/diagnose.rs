@@ -141,7 +141,7 @@ pub fn refused(errno: Errno, signs: &Signs) -> Option<(Layer, Words)> {
                     "install jail's package, whose AppArmor profile (/etc/apparmor.d/jail) lets /usr/bin/jail make them, or set it to 0 as root"
                 };
                 let setting = "kernel.apparmor_restrict_unprivileged_userns is 1, against user namespaces of unprivileged users";
-                Some((Layer::AppArmor, format!("{setting}: {remedy}")))
+                Some((Layer::AppArmor, format!("{setting}: {remedy}").into()))
             } else {
                 None
             }
