@@ -117,6 +117,8 @@ fn the_deb_is_installed_used_and_removed() {
 
     let manual = tree.inside("", "MAN_DISABLE_SECCOMP=1 MANWIDTH=80 man jail");
     assert!(manual.good().contains("jail [option ...] [--] command"), "{manual:?}");
+    let others = tree.inside("", "MAN_DISABLE_SECCOMP=1 MANWIDTH=80 man jail-from");
+    assert!(others.good().contains("bwrap"), "{others:?}");
     let documents = tree.inside("", "zcat /usr/share/doc/jail/changelog.gz; cat /usr/share/doc/jail/copyright");
     assert!(documents.good().contains("# Changelog") && documents.out.contains("Rich Felker"));
 
