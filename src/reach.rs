@@ -1,7 +1,6 @@
 //! `--reach`, as it is planned: which address each host has inside, what the hosts file
 //! says there, and where each hole leads outside.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CString, OsStr};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
@@ -75,7 +74,7 @@ pub(crate) fn reached(policy: &Policy, host: &Host) -> Result<Reached, Error> {
     let ipv6 = host.has_ipv6();
     let mut inside = Inside::new(ipv6);
     inside.avoid(all.iter().map(|(reach, _)| &reach.at));
-    let mut listens = BTreeSet::new();
+    let mut listens = Vec::new();
     for (number, (reach, asked)) in all.iter().enumerate() {
         let hole = u32::try_from(number).unwrap_or(u32::MAX);
         let to = outward(&reach.to, host, asked)?;
@@ -95,9 +94,10 @@ pub(crate) fn reached(policy: &Policy, host: &Host) -> Result<Reached, Error> {
                 for address in addresses {
                     let at = SocketAddr::new(address, *port);
                     // 127.0.0.1 and localhost are the same inside.
-                    if !listens.insert(at) {
+                    if listens.contains(&at) {
                         return Err(Error::usage(*asked, format!("{at} inside is given twice"), "give each once"));
                     }
+                    listens.push(at);
                     reached.network.push(Step { op: Op::Listen { at, hole }, asked: Some(*asked) });
                 }
             }
@@ -117,23 +117,23 @@ pub(crate) fn reached(policy: &Policy, host: &Host) -> Result<Reached, Error> {
     Ok(reached)
 }
 
-/// The addresses of hosts inside.
-struct Inside {
+/// The addresses of hosts inside. There are few.
+struct Inside<'a> {
     ipv6: bool,
-    names: BTreeMap<String, Vec<IpAddr>>,
+    names: Vec<(&'a str, Vec<IpAddr>)>,
     /// Addresses that the loopback is to have.
-    given: BTreeSet<IpAddr>,
-    taken: BTreeSet<IpAddr>,
+    given: Vec<IpAddr>,
+    taken: Vec<IpAddr>,
     next: u16,
 }
 
-impl Inside {
+impl<'a> Inside<'a> {
     fn new(ipv6: bool) -> Self {
-        Self { ipv6, names: BTreeMap::new(), given: BTreeSet::new(), taken: BTreeSet::new(), next: 0 }
+        Self { ipv6, names: Vec::new(), given: Vec::new(), taken: Vec::new(), next: 0 }
     }
 
     /// No name is to get an address that a flag names.
-    fn avoid<'a>(&mut self, named: impl Iterator<Item = &'a Endpoint>) {
+    fn avoid(&mut self, named: impl Iterator<Item = &'a Endpoint>) {
         let addresses = named.filter_map(|endpoint| match endpoint {
             Endpoint::Tcp(Machine::Address(address), _) => Some(*address),
             Endpoint::Tcp(Machine::Name(_), _) | Endpoint::Unix(_) => None,
@@ -142,15 +142,15 @@ impl Inside {
     }
 
     /// Those of `machine`.
-    fn addresses(&mut self, machine: &Machine, asked: &Asked) -> Result<Vec<IpAddr>, Error> {
+    fn addresses(&mut self, machine: &'a Machine, asked: &Asked) -> Result<Vec<IpAddr>, Error> {
         let name = match machine {
             Machine::Address(IpAddr::V6(_)) if !self.ipv6 => {
                 let (problem, remedy) = ("this machine has no IPv6", "name an IPv4 address");
                 return Err(Error::usage(*asked, problem, remedy).met("", Layer::Kernel));
             }
             Machine::Address(address) => {
-                if !address.is_loopback() {
-                    self.given.insert(*address);
+                if !address.is_loopback() && !self.given.contains(address) {
+                    self.given.push(*address);
                 }
                 return Ok(vec![*address]);
             }
@@ -160,7 +160,7 @@ impl Inside {
             }
             Machine::Name(name) => name,
         };
-        if let Some(known) = self.names.get(name) {
+        if let Some((_, known)) = self.names.iter().find(|(other, _)| other == name) {
             return Ok(known.clone());
         }
         loop {
@@ -171,7 +171,7 @@ impl Inside {
             let own: Vec<IpAddr> = if self.ipv6 { vec![v4, v6] } else { vec![v4] };
             if own.iter().all(|address| !self.taken.contains(address)) {
                 self.given.extend(&own);
-                self.names.insert(name.clone(), own.clone());
+                self.names.push((name, own.clone()));
                 return Ok(own);
             }
         }
@@ -182,7 +182,9 @@ impl Inside {
         let mut text = String::new();
         let mut line = |address: IpAddr, name: &str| text.push_str(&format!("{address} {name}\n"));
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-        let own = !hostname.is_empty() && hostname.bytes().all(plain) && !self.names.contains_key(&hostname.to_lowercase());
+        let own = !hostname.is_empty()
+            && hostname.bytes().all(plain)
+            && !self.names.iter().any(|(name, _)| name.eq_ignore_ascii_case(hostname));
         let with_own = |name: &str| if own { format!("{name} {hostname}") } else { name.to_owned() };
         line(Ipv4Addr::LOCALHOST.into(), &with_own("localhost"));
         if self.ipv6 {
