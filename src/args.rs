@@ -80,7 +80,7 @@ pub fn parse(words: Vec<OsString>, read: &dyn Fn(&OsStr) -> Result<Vec<u8>, Stri
         }
     }
     for (index, given) in flags.iter().enumerate() {
-        if !given.flag.repeats && flags[..index].iter().any(|other| other.flag == given.flag) {
+        if !given.flag.repeats && flags[..index].iter().any(|other| other.flag.long == given.flag.long) {
             return Err(Error::usage(given.asked(), "given twice", format!("give --{} once", given.flag.long)));
         }
     }

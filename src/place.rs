@@ -299,7 +299,7 @@ impl<'a> Builder<'a> {
                     Some(_) if part.is_some() => {}
                     Some(Fact::Dir) => self.dir(at, 0o755, asked, steps)?,
                     Some(_) => {
-                        steps.push(step(Op::MountPoint { dest: c_string(at.as_os_str())? }, asked));
+                        push(steps, Op::MountPoint { dest: c_string(at.as_os_str())? }, asked);
                         self.view.make(at.clone(), Fact::File);
                     }
                     None => {}
@@ -318,21 +318,21 @@ impl<'a> Builder<'a> {
                 None
             }
             Put::Symlink { target } => {
-                steps.push(step(Op::Symlink { target: c_string(target)?, dest: c_string(at.as_os_str())? }, asked));
+                push(steps, Op::Symlink { target: c_string(target)?, dest: c_string(at.as_os_str())? }, asked);
                 self.view.make(at.clone(), Fact::Link(target.into()));
                 None
             }
             Put::File { fd } => {
-                steps.push(step(Op::File { fd: *fd, dest: c_string(at.as_os_str())? }, asked));
+                push(steps, Op::File { fd: *fd, dest: c_string(at.as_os_str())? }, asked);
                 self.view.make(at.clone(), Fact::File);
                 None
             }
             Put::Bind { source, access } => {
-                steps.push(step(Op::Bind { source: c_string(source.as_os_str())?, dest, access: *access }, asked));
+                push(steps, Op::Bind { source: c_string(source.as_os_str())?, dest, access: *access }, asked);
                 Some(Backing::Host(source.clone()))
             }
             Put::Device { source } => {
-                steps.push(step(Op::Device { source: c_string(source.as_os_str())?, dest }, asked));
+                push(steps, Op::Device { source: c_string(source.as_os_str())?, dest }, asked);
                 Some(Backing::Host(source.clone()))
             }
             Put::Hosts { text } => {
@@ -350,16 +350,16 @@ impl<'a> Builder<'a> {
                 Some(Backing::Memory)
             }
             Put::Tmpfs { size, mode } => {
-                steps.push(step(Op::Tmpfs { dest, size: *size, mode: *mode }, asked));
+                push(steps, Op::Tmpfs { dest, size: *size, mode: *mode }, asked);
                 Some(Backing::Memory)
             }
             Put::Proc => {
-                steps.push(step(Op::Proc { dest }, asked));
+                push(steps, Op::Proc { dest }, asked);
                 // The same names as in the host's, but for the processes.
                 Some(Backing::Host("/proc".into()))
             }
             Put::HostDev => {
-                steps.push(step(Op::Devices { source: c"/dev".to_owned(), dest }, asked));
+                push(steps, Op::Devices { source: c"/dev".to_owned(), dest }, asked);
                 Some(Backing::Host("/dev".into()))
             }
             Put::Dev => {
@@ -399,7 +399,7 @@ impl<'a> Builder<'a> {
     }
 
     fn dir(&mut self, at: &Path, mode: u32, asked: Option<&Asked>, steps: &mut Vec<Step>) -> Result<(), Error> {
-        steps.push(step(Op::Dir { dest: c_string(at.as_os_str())?, mode }, asked));
+        push(steps, Op::Dir { dest: c_string(at.as_os_str())?, mode }, asked);
         self.view.make(at.to_owned(), Fact::Dir);
         Ok(())
     }
@@ -413,9 +413,9 @@ impl<'a> Builder<'a> {
     fn memory(&mut self, at: &Path, mode: u32, part: bool, asked: Option<&Asked>, steps: &mut Vec<Step>) -> Result<(), Error> {
         self.parts.push(at.to_owned());
         if part {
-            steps.push(step(Op::Memory { dest: c_string(at.as_os_str())?, mode }, asked));
+            push(steps, Op::Memory { dest: c_string(at.as_os_str())?, mode }, asked);
         } else {
-            steps.push(step(Op::Tmpfs { dest: c_string(at.as_os_str())?, size: None, mode }, asked));
+            push(steps, Op::Tmpfs { dest: c_string(at.as_os_str())?, size: None, mode }, asked);
         }
         Ok(())
     }
@@ -426,18 +426,18 @@ impl<'a> Builder<'a> {
         for name in DEVICES {
             let at = dev.join(name);
             let source = Path::new("/dev").join(name);
-            steps.push(step(Op::MountPoint { dest: c_string(at.as_os_str())? }, asked));
-            steps.push(step(Op::Device { source: c_string(source.as_os_str())?, dest: c_string(at.as_os_str())? }, asked));
+            push(steps, Op::MountPoint { dest: c_string(at.as_os_str())? }, asked);
+            push(steps, Op::Device { source: c_string(source.as_os_str())?, dest: c_string(at.as_os_str())? }, asked);
             self.view.mount(at, Backing::Host(source));
         }
         for (target, name) in DEVICE_LINKS {
             let at = dev.join(name);
-            steps.push(step(Op::Symlink { target: c_string(OsStr::new(target))?, dest: c_string(at.as_os_str())? }, asked));
+            push(steps, Op::Symlink { target: c_string(OsStr::new(target))?, dest: c_string(at.as_os_str())? }, asked);
             self.view.make(at, Fact::Link(target.into()));
         }
         let (pts, shm) = (dev.join("pts"), dev.join("shm"));
         self.dir(&pts, 0o755, asked, steps)?;
-        steps.push(step(Op::Devpts { dest: c_string(pts.as_os_str())? }, asked));
+        push(steps, Op::Devpts { dest: c_string(pts.as_os_str())? }, asked);
         self.view.mount(pts, Backing::Memory);
         let part = self.is_in_memory(&shm);
         if !part {
@@ -678,6 +678,10 @@ fn kept_in(host: &Host, dir: &Path, tree: &Path, asked: Option<&Asked>) -> Resul
 /// Does one of the two lie in the other?
 fn overlaps(a: &Path, b: &Path) -> bool {
     a.starts_with(b) || b.starts_with(a)
+}
+
+fn push(steps: &mut Vec<Step>, op: Op, asked: Option<&Asked>) {
+    steps.push(step(op, asked));
 }
 
 fn step(op: Op, asked: Option<&Asked>) -> Step {

@@ -413,7 +413,7 @@ impl Policy {
 
     /// The flag that makes the command uid and gid 0, with a jailed root's powers.
     pub fn jailed_root(&self) -> Option<&Asked> {
-        self.roots().into_iter().flatten().next()
+        self.roots().iter().find_map(|root| *root)
     }
 
     fn roots(&self) -> [Option<&Asked>; 3] {
