@@ -379,7 +379,7 @@ fn text(findings: &[Finding]) -> String {
             (false, true) => "NO",
             (false, false) => "no",
         };
-        out.push_str(format!("{layer:<26} {word:<4} {detail}").trim_end());
+        out.push_str(format!("{layer:<26} {word:<4} {detail}").trim_ascii_end());
         out.push('\n');
         // What refuses all namespaces is told once.
         if !remedy.is_empty() && !told.contains(&&**remedy) {

@@ -59,7 +59,7 @@ impl Signs {
     /// Reads them.
     pub fn read() -> Self {
         let file = |path: &str| host::text(path);
-        let is = |path: &str, value: &str| file(path).trim() == value;
+        let is = |path: &str, value: &str| file(path).trim_ascii() == value;
         let mounts = file("/proc/self/mountinfo");
         let points = || mounts.lines().filter_map(|line| line.split(' ').nth(4));
         Self {

@@ -1,7 +1,6 @@
 //! `--reach`, as it is planned: which address each host has inside, what the hosts file
 //! says there, and where each hole leads outside.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CString, OsStr};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
@@ -10,6 +9,7 @@ use std::path::PathBuf;
 use crate::endpoint::{Endpoint, Machine};
 use crate::error::{Asked, Error, Layer};
 use crate::host::Host;
+use crate::index::Index;
 use crate::plan::{Op, Step};
 use crate::policy::Policy;
 use crate::resolver::Unresolved;
@@ -75,7 +75,7 @@ pub(crate) fn reached(policy: &Policy, host: &Host) -> Result<Reached, Error> {
     let ipv6 = host.has_ipv6();
     let mut inside = Inside::new(ipv6);
     inside.avoid(all.iter().map(|(reach, _)| &reach.at));
-    let mut listens = BTreeSet::new();
+    let mut listens = Index::new();
     for (number, (reach, asked)) in all.iter().enumerate() {
         let hole = u32::try_from(number).unwrap_or(u32::MAX);
         let to = outward(&reach.to, host, asked)?;
@@ -95,7 +95,7 @@ pub(crate) fn reached(policy: &Policy, host: &Host) -> Result<Reached, Error> {
                 for address in addresses {
                     let at = SocketAddr::new(address, *port);
                     // 127.0.0.1 and localhost are the same inside.
-                    if !listens.insert(at) {
+                    if !listens.set(at.to_string(), ()) {
                         return Err(Error::usage(*asked, format!("{at} inside is given twice"), "give each once"));
                     }
                     reached.network.push(Step { op: Op::Listen { at, hole }, asked: Some(*asked) });
@@ -105,10 +105,12 @@ pub(crate) fn reached(policy: &Policy, host: &Host) -> Result<Reached, Error> {
     }
     let first = all.first().map(|(_, asked)| *asked);
     let give = |address: &IpAddr| Step { op: Op::LoopbackAddress { address: *address }, asked: first };
+    inside.given.sort_unstable();
+    inside.given.dedup();
     let addresses: Vec<Step> = inside.given.iter().map(give).collect();
     reached.network.splice(0..0, addresses);
     reached.outside.push(Step { op: Op::Reacher, asked: first });
-    if !inside.names.is_empty() {
+    if inside.names.iter().next().is_some() {
         let put = Put::Hosts { text: inside.hosts(policy.hostname.value.to_str().unwrap_or("")) };
         let named = all.iter().find(|(reach, _)| matches!(reach.at, Endpoint::Tcp(Machine::Name(_), _)));
         let asked = named.map(|(_, asked)| *asked);
@@ -120,25 +122,25 @@ pub(crate) fn reached(policy: &Policy, host: &Host) -> Result<Reached, Error> {
 /// The addresses of hosts inside.
 struct Inside {
     ipv6: bool,
-    names: BTreeMap<String, Vec<IpAddr>>,
+    names: Index<Vec<IpAddr>>,
     /// Addresses that the loopback is to have.
-    given: BTreeSet<IpAddr>,
-    taken: BTreeSet<IpAddr>,
+    given: Vec<IpAddr>,
+    taken: Index<()>,
     next: u16,
 }
 
 impl Inside {
     fn new(ipv6: bool) -> Self {
-        Self { ipv6, names: BTreeMap::new(), given: BTreeSet::new(), taken: BTreeSet::new(), next: 0 }
+        Self { ipv6, names: Index::new(), given: Vec::new(), taken: Index::new(), next: 0 }
     }
 
     /// No name is to get an address that a flag names.
     fn avoid<'a>(&mut self, named: impl Iterator<Item = &'a Endpoint>) {
-        let addresses = named.filter_map(|endpoint| match endpoint {
-            Endpoint::Tcp(Machine::Address(address), _) => Some(*address),
-            Endpoint::Tcp(Machine::Name(_), _) | Endpoint::Unix(_) => None,
-        });
-        self.taken = addresses.collect();
+        for endpoint in named {
+            if let Endpoint::Tcp(Machine::Address(address), _) = endpoint {
+                self.taken.set(address.to_string(), ());
+            }
+        }
     }
 
     /// Those of `machine`.
@@ -150,7 +152,7 @@ impl Inside {
             }
             Machine::Address(address) => {
                 if !address.is_loopback() {
-                    self.given.insert(*address);
+                    self.given.push(*address);
                 }
                 return Ok(vec![*address]);
             }
@@ -169,9 +171,9 @@ impl Inside {
             self.next =
                 self.next.checked_add(1).ok_or_else(|| Error::usage(*asked, "there are more than 65,000 hosts", "name fewer"))?;
             let own: Vec<IpAddr> = if self.ipv6 { vec![v4, v6] } else { vec![v4] };
-            if own.iter().all(|address| !self.taken.contains(address)) {
+            if own.iter().all(|address| !self.taken.has(address.to_string())) {
                 self.given.extend(&own);
-                self.names.insert(name.clone(), own.clone());
+                self.names.set(name, own.clone());
                 return Ok(own);
             }
         }
@@ -182,14 +184,14 @@ impl Inside {
         let mut text = String::new();
         let mut line = |address: IpAddr, name: &str| text.push_str(&format!("{address} {name}\n"));
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-        let own = !hostname.is_empty() && hostname.bytes().all(plain) && !self.names.contains_key(&hostname.to_lowercase());
+        let own = !hostname.is_empty() && hostname.bytes().all(plain) && !self.names.has(hostname.to_ascii_lowercase());
         let with_own = |name: &str| if own { format!("{name} {hostname}") } else { name.to_owned() };
         line(Ipv4Addr::LOCALHOST.into(), &with_own("localhost"));
         if self.ipv6 {
             line(Ipv6Addr::LOCALHOST.into(), "localhost");
         }
-        for (name, addresses) in &self.names {
-            addresses.iter().for_each(|address| line(*address, name));
+        for (name, addresses) in self.names.iter() {
+            addresses.iter().for_each(|address| line(*address, name.to_str().unwrap_or("")));
         }
         text
     }
