@@ -10,7 +10,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{WaitOptions, waitpid};
 
 use crate::diagnose::{self, Signs};
-use crate::error::{Asked, Error, Layer, Words};
+use crate::error::{Asked, Error, Layer, Words, said};
 use crate::filter;
 use crate::host::Host;
 use crate::landlock::HAS_FILES;
@@ -76,7 +76,7 @@ pub fn lacks(layers: &[Degradable], host: &Host, arguments: &Arguments) -> Resul
     let failed = |errno: Errno| {
         let (layer, remedy) = diagnose::refused(errno, &Signs::default())
             .unwrap_or((Layer::Kernel, "start again: someone killed it, perhaps".into()));
-        let error = Error::usage(Asked::new("degrade", &[]), errno.to_string(), remedy).numbered(errno);
+        let error = Error::usage(Asked::new("degrade", &[]), said(errno), remedy).numbered(errno);
         error.met("try what this machine refuses", layer)
     };
     let all = layers.contains(&Degradable::Namespaces);

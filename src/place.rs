@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use crate::error::{Asked, Error};
+use crate::error::{Asked, Error, said};
 use crate::host::{Fact, Host, below, from_there_up};
 use crate::index::Index;
 use crate::plan::{CHANGES, Op, Over, Step};
@@ -227,7 +227,7 @@ impl<'a> Builder<'a> {
             Found::Denied(errno) => {
                 let doing = about("look at ", &wanted.dest, " inside");
                 let remedy = "the caller must be allowed to search every directory above it";
-                return Err(files_error(wanted.asked.as_ref(), doing, errno.to_string(), remedy));
+                return Err(files_error(wanted.asked.as_ref(), doing, said(*errno), remedy));
             }
             Found::Nowhere(why) => *why,
             Found::Missing(_) if wanted.put.needs(self.host).is_none() => "it would have to be made there",
@@ -500,7 +500,7 @@ impl<'a> Builder<'a> {
             Found::Denied(errno) => Err(files_error(
                 Some(&ban.asked),
                 about("find ", &path, " inside"),
-                errno.to_string(),
+                said(errno),
                 "the caller must be allowed to search every directory above it",
             )),
             Found::Nowhere(why) => {
@@ -593,7 +593,7 @@ impl<'a> Builder<'a> {
     pub(crate) fn chdir(&self, policy: &Policy) -> Result<Step, Error> {
         let Some(chdir) = &policy.chdir else {
             let refuse = |errno: Errno| {
-                Err(files_error(None, "find the current directory", errno.to_string(), "name one that is visible with --chdir"))
+                Err(files_error(None, "find the current directory", said(errno), "name one that is visible with --chdir"))
             };
             let visible = match &self.host.cwd {
                 Err(Errno::NOENT) => None,
@@ -659,9 +659,9 @@ fn kept_in(host: &Host, dir: &Path, tree: &Path, asked: Option<&Asked>) -> Resul
         // It is made. A link that leads nowhere is no name for it.
         Err(Errno::NOENT) => match (dir.parent().map(|parent| host.canonical(parent)), dir.file_name()) {
             (Some(Ok(parent)), Some(name)) if host.look(&parent.join(name)) == Fact::Missing => parent.join(name),
-            _ => return refuse(Errno::NOENT.to_string(), "create the directory above it first"),
+            _ => return refuse(said(Errno::NOENT), "create the directory above it first"),
         },
-        Err(errno) => return refuse(errno.to_string(), "the caller must be allowed to search every directory above it"),
+        Err(errno) => return refuse(said(errno), "the caller must be allowed to search every directory above it"),
     };
     match host.look(&at) {
         Fact::Dir | Fact::Missing if overlaps(&at, tree) => {
@@ -671,7 +671,7 @@ fn kept_in(host: &Host, dir: &Path, tree: &Path, asked: Option<&Asked>) -> Resul
         }
         Fact::Dir | Fact::Missing => Ok(at),
         Fact::File | Fact::Device | Fact::Link(_) => refuse("not a directory".into(), "name a directory, or what is to be one"),
-        Fact::Denied(errno) => refuse(errno.to_string(), "the caller must be allowed to search every directory above it"),
+        Fact::Denied(errno) => refuse(said(errno), "the caller must be allowed to search every directory above it"),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::caps;
 use crate::degrade::{Degraded, degrade};
 use crate::denied::Trace;
 use crate::endpoint::Endpoint;
-use crate::error::{Asked, Error, Layer, Words};
+use crate::error::{Asked, Error, Layer, Words, said};
 use crate::filter::{self, Change, Filter};
 use crate::host::{CALLERS, CgroupDir, Host, Opened};
 use crate::index::Index;
@@ -722,7 +722,7 @@ fn processors(wanted: &Setting<usize>, host: &Host) -> Result<Vec<usize>, Error>
     let refuse = |problem: String, remedy: &'static str| {
         Error::usage(wanted.asked, problem, remedy).met("choose processors", Layer::Kernel)
     };
-    let mut set = host.processors().map_err(|errno| refuse(errno.to_string(), "leave it out here"))?;
+    let mut set = host.processors().map_err(|errno| refuse(said(errno), "leave it out here"))?;
     if set.len() < wanted.value {
         let problem = match set.len() {
             1 => "the caller may run on 1 processor".into(),

@@ -107,8 +107,8 @@ pub(crate) fn reached(policy: &Policy, host: &Host) -> Result<Reached, Error> {
     let give = |address: &IpAddr| Step { op: Op::LoopbackAddress { address: *address }, asked: first };
     inside.given.sort_unstable();
     inside.given.dedup();
-    let addresses: Vec<Step> = inside.given.iter().map(give).collect();
-    reached.network.splice(0..0, addresses);
+    let listening = std::mem::replace(&mut reached.network, inside.given.iter().map(give).collect());
+    reached.network.extend(listening);
     reached.outside.push(Step { op: Op::Reacher, asked: first });
     if inside.names.iter().next().is_some() {
         let put = Put::Hosts { text: inside.hosts(policy.hostname.value.to_str().unwrap_or("")) };
