@@ -27,13 +27,13 @@ fn main() {
         Ok("aarch64") => syscalls::Arch::Aarch64,
         other => panic!("src/syscalls.rs has no system-call numbers of {other:?}"),
     };
-    let limits = |number, limit| Some(leaf::leaf(arch, number, limit).expect("each limit compiles"));
+    let limits = |limit| Some(leaf::leaf(limit).expect("each limit compiles"));
     let program = seccomp::compile(arch, |call| seccomp::treatment(call, 0), &limits).expect("the default policy compiles");
     let default = format!("static DEFAULT: [sock_filter; {}] = [{}];\n", program.len(), written(&program));
-    let mut limited = String::from("static LIMITED: &[(u32, Limit, &[sock_filter])] = &[\n");
-    for (number, limit) in leaf::all(arch) {
-        let leaf = limits(number, limit).unwrap_or_default();
-        writeln!(limited, "({number}, Limit::{limit:?}, &[{}]),", written(&leaf)).expect("memory takes it");
+    let mut limited = String::from("static LIMITED: &[(Limit, &[sock_filter])] = &[\n");
+    for limit in leaf::all() {
+        let leaf = limits(limit).unwrap_or_default();
+        writeln!(limited, "(Limit::{limit:?}, &[{}]),", written(&leaf)).expect("memory takes it");
     }
     limited.push_str("];\n");
     let dir = std::env::var_os("OUT_DIR").expect("cargo sets it");

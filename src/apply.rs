@@ -338,7 +338,7 @@ impl<'a> State<'a> {
                 copy(sys::inherited(*fd).ok_or(Errno::BADF)?, file.as_fd())
             }
             Op::Hosts { dest, text } => {
-                let made = apart(|file| {
+                let made = apart(&|file| {
                     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
                     write_all(&openat(CWD, file, flags, Mode::from_raw_mode(0o644))?, text.as_bytes())
                 })?;
@@ -347,7 +347,7 @@ impl<'a> State<'a> {
             }
             Op::Socket { dest, hole } => {
                 let reacher = self.reacher.as_ref().ok_or(Errno::BADF)?;
-                let made = apart(|file| {
+                let made = apart(&|file| {
                     reacher.listen_at(file, *hole)?;
                     chmodat(CWD, file, Mode::from_raw_mode(0o600), AtFlags::empty())
                 })?;
@@ -896,7 +896,7 @@ fn run_on(processors: &[usize]) -> Result<(), Errno> {
 /// Makes a file in memory and gives a mount of it. It is made where the host's /proc is
 /// otherwise, for as long as that takes: everywhere there is such a directory, and
 /// nothing is wanted of it meanwhile.
-fn apart(make: impl FnOnce(&CStr) -> Result<(), Errno>) -> Result<OwnedFd, Errno> {
+fn apart(make: &dyn Fn(&CStr) -> Result<(), Errno>) -> Result<OwnedFd, Errno> {
     let memory = memory(None, 0o700, MountAttrFlags::empty())?;
     move_mount(&memory, c"", CWD, c"/proc", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
     let made = make(c"/proc/made").and_then(|()| open_tree(&memory, c"made", CLONE | OpenTreeFlags::AT_SYMLINK_NOFOLLOW));

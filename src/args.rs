@@ -80,7 +80,7 @@ pub fn parse(words: Vec<OsString>, read: &dyn Fn(&OsStr) -> Result<Vec<u8>, Stri
         }
     }
     for (index, given) in flags.iter().enumerate() {
-        if !given.flag.repeats && flags[..index].iter().any(|other| other.flag == given.flag) {
+        if !given.flag.repeats && flags[..index].iter().any(|other| other.flag.long == given.flag.long) {
             return Err(Error::usage(given.asked(), "given twice", format!("give --{} once", given.flag.long)));
         }
     }
@@ -124,14 +124,14 @@ fn parse_into(words: Vec<OsString>, flags: &mut Vec<Given>) -> Result<Vec<OsStri
         let values = match flag.takes {
             Takes::Nothing => Vec::new(),
             Takes::Perhaps(_) => parser.optional_value().into_iter().collect(),
-            Takes::PerhapsAnd(_, name) => {
+            Takes::PerhapsAnd([_, name]) => {
                 let mut values: Vec<OsString> = parser.optional_value().into_iter().collect();
                 values.push(value(&mut parser, flag, name)?);
                 values
             }
             Takes::Words(names) => {
-                let mut values = Vec::with_capacity(names.len());
-                for name in names {
+                let mut values = Vec::new();
+                for name in names.split(' ') {
                     values.push(value(&mut parser, flag, name)?);
                 }
                 values
@@ -151,9 +151,9 @@ fn value(parser: &mut lexopt::Parser, flag: &Flag, name: &str) -> Result<OsStrin
                 "write --{} {}",
                 flag.long,
                 match flag.takes {
-                    Takes::Words(names) => names.join(" "),
-                    Takes::PerhapsAnd(_, name) => name.to_owned(),
-                    Takes::Nothing | Takes::Perhaps(_) => String::new(),
+                    Takes::Words(names) => names,
+                    Takes::PerhapsAnd([_, name]) => name,
+                    Takes::Nothing | Takes::Perhaps(_) => "",
                 }
             ),
         )

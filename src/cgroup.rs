@@ -63,7 +63,7 @@ impl Cgroup {
             move_all(&parent, &parent, CALLERS)?;
         }
         let enabled = get(&parent, c"cgroup.subtree_control")?;
-        if !limits.controllers().all(|name| enabled.split_whitespace().any(|enabled| enabled == name)) {
+        if !limits.controllers().all(|name| enabled.split_ascii_whitespace().any(|enabled| enabled == name)) {
             put(&parent, c"cgroup.subtree_control", &controllers(limits))?;
         }
         mkdirat(&parent, &name, Mode::from_raw_mode(0o755))?;
@@ -110,7 +110,7 @@ impl Cgroup {
             counted.oom_kills =
                 events.lines().find_map(|line| line.strip_prefix("oom_kill ")).and_then(|n| n.parse().ok()).unwrap_or(0);
         }
-        counted.peak = get(&self.dir, c"memory.peak").ok().and_then(|text| text.trim().parse().ok());
+        counted.peak = get(&self.dir, c"memory.peak").ok().and_then(|text| text.trim_ascii().parse().ok());
         counted
     }
 }

@@ -10,7 +10,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{WaitOptions, waitpid};
 
 use crate::diagnose::{self, Signs};
-use crate::error::{Asked, Error, Layer, Words};
+use crate::error::{Asked, Error, Layer, Words, said};
 use crate::filter;
 use crate::host::Host;
 use crate::landlock::HAS_FILES;
@@ -43,27 +43,28 @@ struct Trial {
 
 /// Each layer that a jail without flags has, Landlock apart.
 fn trials(host: &Host) -> Vec<Trial> {
-    let trial = |layer, degradable, namespaces, mut ops: Vec<Op>| {
-        ops.insert(0, MapIds(host).op());
+    type Steps = fn() -> Vec<Op>;
+    let all: [(_, _, _, Steps); 10] = [
+        ("user namespace", Degradable::Namespaces, 0, Vec::new),
+        ("mount namespace", Degradable::Namespaces, libc::CLONE_NEWNS, || vec![Op::RootMemory, Op::EnterRoot]),
+        ("pid namespace", Degradable::Pid, libc::CLONE_NEWPID, Vec::new),
+        ("network namespace", Degradable::Net, libc::CLONE_NEWNET, Vec::new),
+        ("loopback", Degradable::Net, libc::CLONE_NEWNET, || vec![Op::LoopbackUp]),
+        ("ipc namespace", Degradable::Ipc, libc::CLONE_NEWIPC, Vec::new),
+        ("uts namespace", Degradable::Hostname, libc::CLONE_NEWUTS, || vec![Op::Hostname { name: "jail".into() }]),
+        ("cgroup namespace", Degradable::Cgroup, libc::CLONE_NEWCGROUP, Vec::new),
+        ("private /proc", Degradable::Proc, libc::CLONE_NEWNS | libc::CLONE_NEWPID, own_proc),
+        ("no user namespaces inside", Degradable::UsernsLimit, 0, || vec![Op::NoUserNamespaces]),
+    ];
+    let in_one_of_users = |(layer, degradable, namespaces, ops): (_, _, i32, Steps)| {
+        let ops = [MapIds(host).op()].into_iter().chain(ops()).collect();
         Trial { layer, degradable, namespaces: namespaces | libc::CLONE_NEWUSER, ops }
     };
-    let root = vec![Op::RootMemory, Op::EnterRoot];
-    let name = vec![Op::Hostname { name: "jail".into() }];
-    let filter = vec![Op::NoNewPrivileges, Op::FilterCalls { filter: filter::default().into() }];
-    vec![
-        trial("user namespace", Degradable::Namespaces, 0, Vec::new()),
-        trial("mount namespace", Degradable::Namespaces, libc::CLONE_NEWNS, root),
-        trial("pid namespace", Degradable::Pid, libc::CLONE_NEWPID, Vec::new()),
-        trial("network namespace", Degradable::Net, libc::CLONE_NEWNET, Vec::new()),
-        trial("loopback", Degradable::Net, libc::CLONE_NEWNET, vec![Op::LoopbackUp]),
-        trial("ipc namespace", Degradable::Ipc, libc::CLONE_NEWIPC, Vec::new()),
-        trial("uts namespace", Degradable::Hostname, libc::CLONE_NEWUTS, name),
-        trial("cgroup namespace", Degradable::Cgroup, libc::CLONE_NEWCGROUP, Vec::new()),
-        trial("private /proc", Degradable::Proc, libc::CLONE_NEWNS | libc::CLONE_NEWPID, own_proc()),
-        trial("no user namespaces inside", Degradable::UsernsLimit, 0, vec![Op::NoUserNamespaces]),
-        // It needs no namespace, and is there where those are not.
-        Trial { layer: "seccomp", degradable: Degradable::Seccomp, namespaces: 0, ops: filter },
-    ]
+    let mut trials: Vec<Trial> = all.into_iter().map(in_one_of_users).collect();
+    // It needs no namespace, and is there where those are not.
+    let ops = vec![Op::NoNewPrivileges, Op::FilterCalls { filter: filter::default().into() }];
+    trials.push(Trial { layer: "seccomp", degradable: Degradable::Seccomp, namespaces: 0, ops });
+    trials
 }
 
 /// What of `layers`, or of what they name with them, this machine refuses. It is tried
@@ -75,7 +76,7 @@ pub fn lacks(layers: &[Degradable], host: &Host, arguments: &Arguments) -> Resul
     let failed = |errno: Errno| {
         let (layer, remedy) = diagnose::refused(errno, &Signs::default())
             .unwrap_or((Layer::Kernel, "start again: someone killed it, perhaps".into()));
-        let error = Error::usage(Asked::new("degrade", &[]), errno.to_string(), remedy).numbered(errno);
+        let error = Error::usage(Asked::new("degrade", &[]), said(errno), remedy).numbered(errno);
         error.met("try what this machine refuses", layer)
     };
     let all = layers.contains(&Degradable::Namespaces);
@@ -378,7 +379,7 @@ fn text(findings: &[Finding]) -> String {
             (false, true) => "NO",
             (false, false) => "no",
         };
-        out.push_str(format!("{layer:<26} {word:<4} {detail}").trim_end());
+        out.push_str(format!("{layer:<26} {word:<4} {detail}").trim_ascii_end());
         out.push('\n');
         // What refuses all namespaces is told once.
         if !remedy.is_empty() && !told.contains(&&**remedy) {

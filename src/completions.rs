@@ -57,9 +57,9 @@ fn kind(flag: &Flag, word: &'static str) -> Kind {
 fn kinds(flag: &Flag) -> (Option<Kind>, Vec<Kind>) {
     match flag.takes {
         Takes::Nothing => (None, Vec::new()),
-        Takes::Words(words) => (None, words.iter().map(|word| kind(flag, word)).collect()),
+        Takes::Words(words) => (None, words.split(' ').map(|word| kind(flag, word)).collect()),
         Takes::Perhaps(word) => (Some(kind(flag, word)), Vec::new()),
-        Takes::PerhapsAnd(word, name) => (Some(kind(flag, word)), vec![kind(flag, name)]),
+        Takes::PerhapsAnd([word, name]) => (Some(kind(flag, word)), vec![kind(flag, name)]),
     }
 }
 
@@ -219,9 +219,9 @@ fn zsh() -> String {
         };
         match flag.takes {
             Takes::Nothing => spec("", ""),
-            Takes::Words(names) => spec("=", &all(names)),
+            Takes::Words(names) => spec("=", &all(&names.split(' ').collect::<Vec<_>>())),
             Takes::Perhaps(name) => spec("=-", &format!(":{}", all(&[name]))),
-            Takes::PerhapsAnd(form, name) => {
+            Takes::PerhapsAnd([form, name]) => {
                 spec("", &all(&[name]));
                 spec("=-", &all(&[form, name]));
             }

@@ -215,11 +215,11 @@ impl Without<'_> {
             policy.publish.first().map(|(_, asked)| *asked),
             policy.reach.first().map(|(_, asked)| *asked),
         ];
-        match asked.into_iter().flatten().next() {
+        match asked.iter().find_map(Option::as_ref) {
             None => Ok(()),
             Some(asked) => {
                 let problem = "it needs namespaces, which this machine refuses";
-                Err(self.refuse(Some(&asked), Degradable::Namespaces, problem, None))
+                Err(self.refuse(Some(asked), Degradable::Namespaces, problem, None))
             }
         }
     }

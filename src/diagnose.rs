@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use crate::error::{Asked, Error, FAILED, Layer, NOT_EXECUTABLE, NOT_FOUND, Words};
+use crate::error::{Asked, Error, FAILED, Layer, NOT_EXECUTABLE, NOT_FOUND, Words, said};
 use crate::explain::namespaces;
 use crate::host;
 use crate::launch::Failure;
@@ -59,14 +59,14 @@ impl Signs {
     /// Reads them.
     pub fn read() -> Self {
         let file = |path: &str| host::text(path);
-        let is = |path: &str, value: &str| file(path).trim() == value;
+        let is = |path: &str, value: &str| file(path).trim_ascii() == value;
         let mounts = file("/proc/self/mountinfo");
         let points = || mounts.lines().filter_map(|line| line.split(' ').nth(4));
         Self {
             zero_limits: LIMITS.into_iter().filter(|name| is(&format!("/proc/sys/user/{name}"), "0")).collect(),
             userns_clone_off: is("/proc/sys/kernel/unprivileged_userns_clone", "0"),
             apparmor_restricts: is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1"),
-            apparmor_profile: Path::new("/etc/apparmor.d/jail").exists(),
+            apparmor_profile: rustix::fs::stat("/etc/apparmor.d/jail").is_ok(),
             filtered: file("/proc/self/status").lines().any(|line| line == "Seccomp:\t2"),
             proc_masked: points().any(|point| point.starts_with("/proc/")),
             proc: !mounts.is_empty(),
@@ -192,7 +192,7 @@ pub fn error(plan: &Plan, failure: Failure, signs: &Signs) -> Error {
         ) => plain("wait for the command", Errno::IO, signs),
         Failure::Relay(errno) => {
             let remedy = "make room, or send the output elsewhere";
-            let error = Error::usage(Asked::new("pty", &[]), errno.to_string(), remedy).numbered(errno);
+            let error = Error::usage(Asked::new("pty", &[]), said(errno), remedy).numbered(errno);
             error.met("relay between the jail's terminal and the standard streams", Layer::Files)
         }
         Failure::Supervise(errno) => plain("wait for the command", errno, signs),
@@ -207,7 +207,7 @@ fn pasta(plan: &Plan, failure: Pasta) -> Error {
             ("pasta is not in PATH".into(), Layer::Files, "install it (Debian: apt-get install passt), or say --net none")
         }
         Pasta::Start(errno) => {
-            (format!("pasta cannot be started: {errno}").into(), Layer::Files, "see whether pasta --version works")
+            (format!("pasta cannot be started: {}", said(errno)).into(), Layer::Files, "see whether pasta --version works")
         }
         Pasta::Interrupted(signal) => {
             (format!("signal {signal} came while pasta was at it").into(), Layer::Kernel, "start again")
@@ -223,15 +223,17 @@ fn pasta(plan: &Plan, failure: Pasta) -> Error {
 fn unmapped(plan: &Plan, failure: Unmapped) -> Error {
     let step = plan.inside.iter().find(|step| matches!(step.op, Op::MapSubids { .. }));
     let (problem, layer, remedy): (Words, _, _) = match failure {
-        Unmapped::Start(which, errno) => {
-            (format!("{} cannot be started: {errno}", MAPPERS[which]).into(), Layer::Files, "see whether it can be executed")
-        }
+        Unmapped::Start(which, errno) => (
+            format!("{} cannot be started: {}", MAPPERS[which], said(errno)).into(),
+            Layer::Files,
+            "see whether it can be executed",
+        ),
         Unmapped::Refused(which) => (
             format!("{} refused", MAPPERS[which]).into(),
             Layer::Files,
             "it says why above; the caller must be in its own group, and a line subid: in /etc/nsswitch.conf overrules the files",
         ),
-        Unmapped::Watch(errno) => (errno.to_string().into(), Layer::Kernel, "see ulimit -u and ulimit -n"),
+        Unmapped::Watch(errno) => (said(errno).into(), Layer::Kernel, "see ulimit -u and ulimit -n"),
         Unmapped::Interrupted(signal) => (format!("signal {signal} came meanwhile").into(), Layer::Kernel, "start again"),
     };
     Error::usage(step.and_then(|s| s.asked), problem, remedy).met("map the caller's subordinate ids", layer)
@@ -239,7 +241,7 @@ fn unmapped(plan: &Plan, failure: Unmapped) -> Error {
 
 fn plain(doing: impl Into<Words>, errno: Errno, signs: &Signs) -> Error {
     let (layer, remedy) = refused(errno, signs).unwrap_or((Layer::Kernel, UNKNOWN.into()));
-    Error::usage(None, errno.to_string(), remedy).numbered(errno).met(doing, layer)
+    Error::usage(None, said(errno), remedy).numbered(errno).met(doing, layer)
 }
 
 /// What else can be done about a layer that is refused.
@@ -265,7 +267,7 @@ fn step(step: Option<&Step>, errno: Errno, signs: &Signs) -> Error {
         (Op::Bind { .. }, Errno::ROFS) => "the file system is mounted read-only".into(),
         (Op::KeepChanges { .. }, Errno::AGAIN) => "another run has it, or --diff is at it".into(),
         (Op::DieWithLauncher | Op::AdoptOrphans, Errno::PIPE) => "the launcher is gone".into(),
-        _ => errno.to_string().into(),
+        _ => said(errno).into(),
     };
     Error::usage(step.asked, problem, remedy).numbered(errno).met(step.op.to_string(), layer)
 }
@@ -513,20 +515,20 @@ fn exec(plan: &Plan, index: usize, found: bool, errno: Errno) -> Error {
         ),
         (true, Errno::ACCESS) => (
             NOT_EXECUTABLE,
-            format!("{path} may not be executed: {errno}").into(),
+            format!("{path} may not be executed: {}", said(errno)).into(),
             "chmod +x it, or leave out the --noexec above it",
         ),
         (true, Errno::NOEXEC) => (
             NOT_EXECUTABLE,
-            format!("{path} is no program that this machine runs: {errno}").into(),
+            format!("{path} is no program that this machine runs: {}", said(errno)).into(),
             "a script needs a first line such as #!/bin/sh",
         ),
         (true, Errno::TOOBIG) => (
             NOT_EXECUTABLE,
-            format!("{path}: {errno}").into(),
+            format!("{path}: {}", said(errno)).into(),
             "arguments and environment are longer than the kernel takes: see getconf ARG_MAX, ulimit -s",
         ),
-        (true, _) => (NOT_EXECUTABLE, format!("{path}: {errno}").into(), "see execve(2)"),
+        (true, _) => (NOT_EXECUTABLE, format!("{path}: {}", said(errno)).into(), "see execve(2)"),
     };
     let mut error = Error::usage(None, problem, remedy).numbered(errno).met(format!("execute {name}"), Layer::Files);
     error.status = status;

@@ -13,7 +13,7 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, read};
 
-use crate::error::Error;
+use crate::error::{Error, said};
 use crate::host::overlay_opaque;
 use crate::plan::CHANGES;
 use crate::policy::{Diff, Format};
@@ -102,18 +102,17 @@ pub fn run(diff: &Diff, out: &mut dyn FnMut(&str) -> Result<(), Error>) -> Resul
     };
     let open = |path: &Path| {
         openat(CWD, path, DIRECTORY, Mode::empty())
-            .map_err(|errno| refuse(path, errno.to_string(), "name a directory that can be read"))
+            .map_err(|errno| refuse(path, said(errno), "name a directory that can be read"))
     };
     let dir = open(&diff.dir)?;
     // Not while a run has it.
     match flock(&dir, FlockOperation::NonBlockingLockShared) {
         Ok(()) => {}
         Err(Errno::AGAIN) => return Err(refuse(&diff.dir, "a run has it".into(), "wait until that has ended")),
-        Err(errno) => return Err(refuse(&diff.dir, errno.to_string(), "name a directory of --overlay")),
+        Err(errno) => return Err(refuse(&diff.dir, said(errno), "name a directory of --overlay")),
     }
-    let changes = openat(&dir, CHANGES, DIRECTORY | OFlags::NOFOLLOW, Mode::empty()).map_err(|errno| {
-        refuse(&diff.dir.join(CHANGES), errno.to_string(), "name a directory that --overlay has kept changes in")
-    })?;
+    let changes = openat(&dir, CHANGES, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())
+        .map_err(|errno| refuse(&diff.dir.join(CHANGES), said(errno), "name a directory that --overlay has kept changes in"))?;
     let tree = diff.root.as_deref().map(open).transpose()?;
     let mut walk = Walk {
         diff,
@@ -135,7 +134,7 @@ impl Walk<'_> {
             Errno::ACCESS => "its owner can let it be read: chmod u+rx",
             _ => "let nothing else change it meanwhile",
         };
-        files_error(self.diff.asked.as_ref(), format!("compare {path}"), errno.to_string(), remedy)
+        files_error(self.diff.asked.as_ref(), format!("compare {path}"), said(errno), remedy)
     }
 
     fn all(&mut self) -> Result<(), Error> {

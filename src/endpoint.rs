@@ -7,7 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use crate::text::shown;
+use crate::error::Words;
+use crate::text::{about, shown};
 use crate::units;
 
 /// A machine.
@@ -70,7 +71,7 @@ const FORMS: &str = "write HOST:PORT, HOST:PORT=HOST:PORT, unix:PATH or unix:PAT
 ///
 /// # Errors
 /// The problem and its remedy.
-pub fn reach(typed: &OsStr) -> Result<Reach, (String, String)> {
+pub fn reach(typed: &OsStr) -> Result<Reach, (Words, Words)> {
     let bytes = typed.as_bytes();
     // A path may hold an equals sign.
     let separator: &[u8] = if bytes.starts_with(UNIX) { b"=unix:" } else { b"=" };
@@ -85,11 +86,11 @@ pub fn reach(typed: &OsStr) -> Result<Reach, (String, String)> {
     }
 }
 
-fn endpoint(typed: &[u8]) -> Result<Endpoint, (String, String)> {
+fn endpoint(typed: &[u8]) -> Result<Endpoint, (Words, Words)> {
     let word = OsStr::from_bytes(typed);
     if let Some(path) = typed.strip_prefix(UNIX) {
         if path.is_empty() || path.ends_with(b"/") {
-            return Err((format!("{} names no socket", shown(word)), FORMS.into()));
+            return Err((about("", word, " names no socket").into(), FORMS.into()));
         }
         return Ok(Endpoint::Unix(OsString::from_vec(path.to_vec()).into()));
     }
@@ -101,15 +102,15 @@ fn endpoint(typed: &[u8]) -> Result<Endpoint, (String, String)> {
     let parts = text.rsplit_once(':');
     let port = parts.and_then(|(_, port)| units::whole(port)).and_then(|port| u16::try_from(port).ok());
     let (Some((host, _)), Some(port @ 1..)) = (parts, port) else {
-        return Err((format!("{} is not HOST:PORT", shown(word)), FORMS.into()));
+        return Err((about("", word, " is not HOST:PORT").into(), FORMS.into()));
     };
     Ok(Endpoint::Tcp(machine(host)?, port))
 }
 
-fn machine(host: &str) -> Result<Machine, (String, String)> {
+fn machine(host: &str) -> Result<Machine, (Words, Words)> {
     if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         let Ok(address) = address.parse::<Ipv6Addr>() else {
-            return Err((format!("{} is no IPv6 address", shown(address)), "write it in full, e.g. [2001:db8::1]:443".into()));
+            return Err((about("", address, " is no IPv6 address").into(), "write it in full, e.g. [2001:db8::1]:443".into()));
         };
         // Of a link an address says nothing without the link's name.
         if address.is_unspecified() || address.is_multicast() || address.is_unicast_link_local() {
@@ -124,11 +125,11 @@ fn machine(host: &str) -> Result<Machine, (String, String)> {
         return match host.parse::<Ipv4Addr>() {
             Ok(address) if address.is_unspecified() || address.is_multicast() || address.is_broadcast() => Err(no_machine(host)),
             Ok(address) => Ok(Machine::Address(address.into())),
-            Err(_) => Err((format!("{} is neither a name nor an IPv4 address", shown(host)), "write all four numbers".into())),
+            Err(_) => Err((about("", host, " is neither a name nor an IPv4 address").into(), "write all four numbers".into())),
         };
     }
     if host.contains(':') {
-        return Err((format!("{} is ambiguous", shown(host)), "write an IPv6 address in brackets, e.g. [::1]:443".into()));
+        return Err((about("", host, " is ambiguous").into(), "write an IPv6 address in brackets, e.g. [::1]:443".into()));
     }
     if host.contains('*') {
         return Err(("a pattern names no host".into(), "name each host with a flag of its own".into()));
@@ -137,13 +138,13 @@ fn machine(host: &str) -> Result<Machine, (String, String)> {
     let labels = || host.split('.').all(|label| (1..=63).contains(&label.len()) && !label.starts_with('-'));
     if host.len() > 253 || !host.bytes().all(plain) || !labels() {
         let remedy = "write letters, digits, - and dots, a name of other letters as xn--...; see also the forms in jail(1)";
-        return Err((format!("{} is not a host's name", shown(host)), remedy.into()));
+        return Err((about("", host, " is not a host's name").into(), remedy.into()));
     }
     Ok(Machine::Name(host.to_ascii_lowercase()))
 }
 
-fn no_machine(host: &str) -> (String, String) {
-    (format!("{host} is not the address of one machine"), "name a host by its name or address".into())
+fn no_machine(host: &str) -> (Words, Words) {
+    (format!("{host} is not the address of one machine").into(), "name a host by its name or address".into())
 }
 
 #[cfg(test)]
@@ -154,7 +155,7 @@ mod tests {
         match reach(OsStr::new(typed)) {
             Ok(Reach { at, to }) if at == to => at.to_string(),
             Ok(Reach { at, to }) => format!("{at} -> {to}"),
-            Err((problem, _)) => problem,
+            Err((problem, _)) => problem.into_owned(),
         }
     }
 

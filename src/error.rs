@@ -7,6 +7,7 @@ use std::ops::{Deref, DerefMut};
 
 use rustix::io::Errno;
 
+use crate::sys;
 use crate::text::shown;
 
 /// The command's time was up.
@@ -159,6 +160,11 @@ impl fmt::Display for Error {
         }
         Ok(())
     }
+}
+
+/// The kernel's error in words, as std has it, whose own way brings more along.
+pub fn said(errno: Errno) -> String {
+    format!("{} (os error {})", sys::error_text(errno), errno.raw_os_error())
 }
 
 /// The flag as typed, for errors and explanations. It is kept from argv to the end, in

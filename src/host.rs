@@ -221,9 +221,7 @@ impl Host {
     pub fn has_ipv6(&self) -> bool {
         match &self.files {
             // The addresses there are, a line each; a loopback has one wherever IPv6 is on.
-            Files::Machine(_) => {
-                std::fs::read_to_string("/proc/net/if_inet6").is_ok_and(|all| all.lines().any(|line| line.ends_with(" lo")))
-            }
+            Files::Machine(_) => text("/proc/net/if_inet6").lines().any(|line| line.ends_with(" lo")),
             #[cfg(any(test, fuzzing))]
             Files::Given(_) => true,
         }
@@ -507,7 +505,7 @@ fn own_cgroup() -> Option<(PathBuf, PathBuf)> {
 }
 
 fn cgroup(path: &Path) -> CgroupDir {
-    let words = |file: &str| text(path.join(file)).split_whitespace().map(String::from).collect::<Vec<_>>();
+    let words = |file: &str| text(path.join(file)).split_ascii_whitespace().map(String::from).collect::<Vec<_>>();
     let may = |file: &str| accessat(CWD, path.join(file), Wanted::WRITE_OK, AtFlags::EACCESS).is_ok();
     let limit = |file: &str| words(file).first().is_some_and(|word| word != "max");
     CgroupDir {

@@ -7,35 +7,31 @@ use seccompiler::{
 };
 
 use crate::seccomp::{DONE, EAFNOSUPPORT, EPERM, GO, Treatment, instruction, returns, treatment};
-use crate::syscalls::{Arch, CALLS, Limit, PROCESSES, SOCKETS};
+use crate::syscalls::{CALLS, Limit, PROCESSES, SOCKETS};
 
-/// Each limit that a call can have, by its number: what the table says, with any of the
-/// command's powers, and what `--degrade` closes.
-pub fn all(arch: Arch) -> Vec<(u32, Limit)> {
+/// Each limit that a call can have: what the table says, with any of the command's
+/// powers, and what `--degrade` closes.
+pub fn all() -> Vec<Limit> {
+    let of_table = CALLS.iter().flat_map(|call| (0..32).map(|powers| treatment(call, powers)));
+    let of_table = of_table.filter_map(|treatment| match treatment {
+        Treatment::Limit(limit) => Some(limit),
+        Treatment::Allow | Treatment::Refuse(_) | Treatment::Done => None,
+    });
     let mut all = Vec::new();
-    for call in CALLS {
-        let Some(number) = call.number(arch).map(u32::from) else { continue };
-        let of_table = (0..32).filter_map(|powers| match treatment(call, powers) {
-            Treatment::Limit(limit) => Some(limit),
-            Treatment::Allow | Treatment::Refuse(_) | Treatment::Done => None,
-        });
-        let closed = PROCESSES.iter().chain(&SOCKETS).filter(|(name, _)| *name == call.name).map(|(_, limit)| *limit);
-        for limit in of_table.chain(closed) {
-            if !all.contains(&(number, limit)) {
-                all.push((number, limit));
-            }
+    for limit in of_table.chain(PROCESSES.iter().chain(&SOCKETS).map(|(_, limit)| *limit)) {
+        if !all.contains(&limit) {
+            all.push(limit);
         }
     }
     all
 }
 
-/// What is done about call `number`, whose arguments decide.
+/// What is done about a call whose arguments decide, once it is known which it is.
 ///
 /// # Errors
 /// seccompiler's; the tests see to it that there are none.
-pub fn leaf(arch: Arch, number: u32, limit: Limit) -> Result<BpfProgram, BackendError> {
+pub fn leaf(limit: Limit) -> Result<BpfProgram, BackendError> {
     let errno = |errno: u16| SeccompAction::Errno(errno.into());
-    let part = |rules, then, otherwise| part(arch, number, rules, then, otherwise);
     let (allow, eperm, no_family) = (SeccompAction::Allow, errno(EPERM), errno(EAFNOSUPPORT));
     match limit {
         // The kernel looks at the low half alone, and of that the lowest byte is a signal.
@@ -154,22 +150,12 @@ fn whole(index: u8, is: Is, value: u64) -> Result<SeccompCondition, BackendError
 }
 
 /// seccompiler's program for one call: `then` where all conditions of one of `rules`
-/// are met. Without its check of the machine, which has been made.
-fn part(
-    arch: Arch,
-    number: u32,
-    rules: Vec<Vec<SeccompCondition>>,
-    then: SeccompAction,
-    otherwise: SeccompAction,
-) -> Result<BpfProgram, BackendError> {
+/// are met. Without its checks of the machine and the number, which have been made.
+fn part(rules: Vec<Vec<SeccompCondition>>, then: SeccompAction, otherwise: SeccompAction) -> Result<BpfProgram, BackendError> {
     let rules = rules.into_iter().map(SeccompRule::new).collect::<Result<_, _>>()?;
-    let arch = match arch {
-        Arch::X86_64 => TargetArch::x86_64,
-        Arch::Aarch64 => TargetArch::aarch64,
-    };
-    let filter = SeccompFilter::new([(i64::from(number), rules)].into(), otherwise, then, arch)?;
+    let filter = SeccompFilter::new([(0, rules)].into(), otherwise, then, TargetArch::x86_64)?;
     let mut program = BpfProgram::try_from(filter)?;
-    Ok(program.split_off(3))
+    Ok(program.split_off(5))
 }
 
 /// In a part: neither allow nor refuse, but go on with the next. Otherwise unused.

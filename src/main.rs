@@ -70,7 +70,7 @@ mod view;
 mod wanted;
 
 use args::Typed;
-use error::{Error, FAILED, Layer};
+use error::{Error, FAILED, Layer, said};
 use host::Host;
 use plan::Plan;
 use policy::{Format, Policy, Request};
@@ -162,7 +162,7 @@ fn print(text: &str) -> Result<u8, Error> {
     match stdout.and_then(|stdout| launch::print(stdout, text)) {
         Ok(()) => Ok(0),
         Err(errno) => {
-            let error = Error::usage(None, errno.to_string(), "make room, or send it elsewhere");
+            let error = Error::usage(None, said(errno), "make room, or send it elsewhere");
             Err(error.met("write to standard output", Layer::Files))
         }
     }
@@ -176,5 +176,5 @@ fn read_flags(file: &OsStr) -> Result<Vec<u8>, String> {
     } else {
         host::read(Path::new(file))
     };
-    read.map_err(|errno| errno.to_string())
+    read.map_err(said)
 }

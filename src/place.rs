@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use crate::error::{Asked, Error};
+use crate::error::{Asked, Error, said};
 use crate::host::{Fact, Host, below, from_there_up};
 use crate::index::Index;
 use crate::plan::{CHANGES, Op, Over, Step};
@@ -227,7 +227,7 @@ impl<'a> Builder<'a> {
             Found::Denied(errno) => {
                 let doing = about("look at ", &wanted.dest, " inside");
                 let remedy = "the caller must be allowed to search every directory above it";
-                return Err(files_error(wanted.asked.as_ref(), doing, errno.to_string(), remedy));
+                return Err(files_error(wanted.asked.as_ref(), doing, said(*errno), remedy));
             }
             Found::Nowhere(why) => *why,
             Found::Missing(_) if wanted.put.needs(self.host).is_none() => "it would have to be made there",
@@ -299,7 +299,7 @@ impl<'a> Builder<'a> {
                     Some(_) if part.is_some() => {}
                     Some(Fact::Dir) => self.dir(at, 0o755, asked, steps)?,
                     Some(_) => {
-                        steps.push(step(Op::MountPoint { dest: c_string(at.as_os_str())? }, asked));
+                        push(steps, Op::MountPoint { dest: c_string(at.as_os_str())? }, asked);
                         self.view.make(at.clone(), Fact::File);
                     }
                     None => {}
@@ -318,21 +318,21 @@ impl<'a> Builder<'a> {
                 None
             }
             Put::Symlink { target } => {
-                steps.push(step(Op::Symlink { target: c_string(target)?, dest: c_string(at.as_os_str())? }, asked));
+                push(steps, Op::Symlink { target: c_string(target)?, dest: c_string(at.as_os_str())? }, asked);
                 self.view.make(at.clone(), Fact::Link(target.into()));
                 None
             }
             Put::File { fd } => {
-                steps.push(step(Op::File { fd: *fd, dest: c_string(at.as_os_str())? }, asked));
+                push(steps, Op::File { fd: *fd, dest: c_string(at.as_os_str())? }, asked);
                 self.view.make(at.clone(), Fact::File);
                 None
             }
             Put::Bind { source, access } => {
-                steps.push(step(Op::Bind { source: c_string(source.as_os_str())?, dest, access: *access }, asked));
+                push(steps, Op::Bind { source: c_string(source.as_os_str())?, dest, access: *access }, asked);
                 Some(Backing::Host(source.clone()))
             }
             Put::Device { source } => {
-                steps.push(step(Op::Device { source: c_string(source.as_os_str())?, dest }, asked));
+                push(steps, Op::Device { source: c_string(source.as_os_str())?, dest }, asked);
                 Some(Backing::Host(source.clone()))
             }
             Put::Hosts { text } => {
@@ -350,16 +350,16 @@ impl<'a> Builder<'a> {
                 Some(Backing::Memory)
             }
             Put::Tmpfs { size, mode } => {
-                steps.push(step(Op::Tmpfs { dest, size: *size, mode: *mode }, asked));
+                push(steps, Op::Tmpfs { dest, size: *size, mode: *mode }, asked);
                 Some(Backing::Memory)
             }
             Put::Proc => {
-                steps.push(step(Op::Proc { dest }, asked));
+                push(steps, Op::Proc { dest }, asked);
                 // The same names as in the host's, but for the processes.
                 Some(Backing::Host("/proc".into()))
             }
             Put::HostDev => {
-                steps.push(step(Op::Devices { source: c"/dev".to_owned(), dest }, asked));
+                push(steps, Op::Devices { source: c"/dev".to_owned(), dest }, asked);
                 Some(Backing::Host("/dev".into()))
             }
             Put::Dev => {
@@ -399,7 +399,7 @@ impl<'a> Builder<'a> {
     }
 
     fn dir(&mut self, at: &Path, mode: u32, asked: Option<&Asked>, steps: &mut Vec<Step>) -> Result<(), Error> {
-        steps.push(step(Op::Dir { dest: c_string(at.as_os_str())?, mode }, asked));
+        push(steps, Op::Dir { dest: c_string(at.as_os_str())?, mode }, asked);
         self.view.make(at.to_owned(), Fact::Dir);
         Ok(())
     }
@@ -413,9 +413,9 @@ impl<'a> Builder<'a> {
     fn memory(&mut self, at: &Path, mode: u32, part: bool, asked: Option<&Asked>, steps: &mut Vec<Step>) -> Result<(), Error> {
         self.parts.push(at.to_owned());
         if part {
-            steps.push(step(Op::Memory { dest: c_string(at.as_os_str())?, mode }, asked));
+            push(steps, Op::Memory { dest: c_string(at.as_os_str())?, mode }, asked);
         } else {
-            steps.push(step(Op::Tmpfs { dest: c_string(at.as_os_str())?, size: None, mode }, asked));
+            push(steps, Op::Tmpfs { dest: c_string(at.as_os_str())?, size: None, mode }, asked);
         }
         Ok(())
     }
@@ -426,18 +426,18 @@ impl<'a> Builder<'a> {
         for name in DEVICES {
             let at = dev.join(name);
             let source = Path::new("/dev").join(name);
-            steps.push(step(Op::MountPoint { dest: c_string(at.as_os_str())? }, asked));
-            steps.push(step(Op::Device { source: c_string(source.as_os_str())?, dest: c_string(at.as_os_str())? }, asked));
+            push(steps, Op::MountPoint { dest: c_string(at.as_os_str())? }, asked);
+            push(steps, Op::Device { source: c_string(source.as_os_str())?, dest: c_string(at.as_os_str())? }, asked);
             self.view.mount(at, Backing::Host(source));
         }
         for (target, name) in DEVICE_LINKS {
             let at = dev.join(name);
-            steps.push(step(Op::Symlink { target: c_string(OsStr::new(target))?, dest: c_string(at.as_os_str())? }, asked));
+            push(steps, Op::Symlink { target: c_string(OsStr::new(target))?, dest: c_string(at.as_os_str())? }, asked);
             self.view.make(at, Fact::Link(target.into()));
         }
         let (pts, shm) = (dev.join("pts"), dev.join("shm"));
         self.dir(&pts, 0o755, asked, steps)?;
-        steps.push(step(Op::Devpts { dest: c_string(pts.as_os_str())? }, asked));
+        push(steps, Op::Devpts { dest: c_string(pts.as_os_str())? }, asked);
         self.view.mount(pts, Backing::Memory);
         let part = self.is_in_memory(&shm);
         if !part {
@@ -500,7 +500,7 @@ impl<'a> Builder<'a> {
             Found::Denied(errno) => Err(files_error(
                 Some(&ban.asked),
                 about("find ", &path, " inside"),
-                errno.to_string(),
+                said(errno),
                 "the caller must be allowed to search every directory above it",
             )),
             Found::Nowhere(why) => {
@@ -593,7 +593,7 @@ impl<'a> Builder<'a> {
     pub(crate) fn chdir(&self, policy: &Policy) -> Result<Step, Error> {
         let Some(chdir) = &policy.chdir else {
             let refuse = |errno: Errno| {
-                Err(files_error(None, "find the current directory", errno.to_string(), "name one that is visible with --chdir"))
+                Err(files_error(None, "find the current directory", said(errno), "name one that is visible with --chdir"))
             };
             let visible = match &self.host.cwd {
                 Err(Errno::NOENT) => None,
@@ -659,9 +659,9 @@ fn kept_in(host: &Host, dir: &Path, tree: &Path, asked: Option<&Asked>) -> Resul
         // It is made. A link that leads nowhere is no name for it.
         Err(Errno::NOENT) => match (dir.parent().map(|parent| host.canonical(parent)), dir.file_name()) {
             (Some(Ok(parent)), Some(name)) if host.look(&parent.join(name)) == Fact::Missing => parent.join(name),
-            _ => return refuse(Errno::NOENT.to_string(), "create the directory above it first"),
+            _ => return refuse(said(Errno::NOENT), "create the directory above it first"),
         },
-        Err(errno) => return refuse(errno.to_string(), "the caller must be allowed to search every directory above it"),
+        Err(errno) => return refuse(said(errno), "the caller must be allowed to search every directory above it"),
     };
     match host.look(&at) {
         Fact::Dir | Fact::Missing if overlaps(&at, tree) => {
@@ -671,13 +671,17 @@ fn kept_in(host: &Host, dir: &Path, tree: &Path, asked: Option<&Asked>) -> Resul
         }
         Fact::Dir | Fact::Missing => Ok(at),
         Fact::File | Fact::Device | Fact::Link(_) => refuse("not a directory".into(), "name a directory, or what is to be one"),
-        Fact::Denied(errno) => refuse(errno.to_string(), "the caller must be allowed to search every directory above it"),
+        Fact::Denied(errno) => refuse(said(errno), "the caller must be allowed to search every directory above it"),
     }
 }
 
 /// Does one of the two lie in the other?
 fn overlaps(a: &Path, b: &Path) -> bool {
     a.starts_with(b) || b.starts_with(a)
+}
+
+fn push(steps: &mut Vec<Step>, op: Op, asked: Option<&Asked>) {
+    steps.push(step(op, asked));
 }
 
 fn step(op: Op, asked: Option<&Asked>) -> Step {

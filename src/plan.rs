@@ -12,7 +12,7 @@ use crate::caps;
 use crate::degrade::{Degraded, degrade};
 use crate::denied::Trace;
 use crate::endpoint::Endpoint;
-use crate::error::{Asked, Error, Layer, Words};
+use crate::error::{Asked, Error, Layer, Words, said};
 use crate::filter::{self, Change, Filter};
 use crate::host::{CALLERS, CgroupDir, Host, Opened};
 use crate::index::Index;
@@ -358,7 +358,7 @@ pub fn build(policy: &mut Policy, host: &Host) -> Result<Plan, Error> {
         later &= !libc::CLONE_NEWUTS;
     }
     let cgroup = cgroup(policy, host)?;
-    let (filter, trace) = filter_calls(policy, &degraded.closed_calls)?.unzip();
+    let (filter, trace) = filter_calls(policy, &degraded.closed_calls)?;
 
     if let Some(fd) = (0..3).find(|fd| host.leads_elsewhere(*fd)) {
         return Err(files_error(
@@ -395,7 +395,7 @@ pub fn build(policy: &mut Policy, host: &Host) -> Result<Plan, Error> {
             inside.push(Step { op: Op::CgroupView, asked: step.asked });
         }
     }
-    let asked = || [&policy.uid, &policy.gid].into_iter().flatten().find_map(|s| s.asked);
+    let asked = || [&policy.uid, &policy.gid].iter().find_map(|id| id.as_ref()?.asked);
     let mut kept = Mapped::One(ids);
     if bare {
         let asked = policy.degrade.as_ref().and_then(|degrade| degrade.asked);
@@ -544,7 +544,7 @@ pub fn build(policy: &mut Policy, host: &Host) -> Result<Plan, Error> {
         degraded: degraded.names,
         own_session: policy.new_session.is_some() || policy.pty.is_some(),
         pty: policy.pty.is_some(),
-        trace: trace.flatten(),
+        trace,
         timeout: policy
             .timeout
             .as_ref()
@@ -585,9 +585,9 @@ fn at_their_own_places(steps: &[Step], host: &Host) -> Result<(), Error> {
 
 /// The system-call policy, with what it closes for others, and how what it refuses is
 /// told; None without.
-fn filter_calls(policy: &Policy, closed: &[Change]) -> Result<Option<(Step, Option<Trace>)>, Error> {
+fn filter_calls(policy: &Policy, closed: &[Change]) -> Result<(Option<Step>, Option<Trace>), Error> {
     if policy.seccomp.value == Seccomp::None {
-        return Ok(None);
+        return Ok((None, None));
     }
     let all = if closed.is_empty() { Cow::Borrowed(&policy.syscalls[..]) } else { [&policy.syscalls, closed].concat().into() };
     let mut filter = filter::filter(policy.powers(), &all)?;
@@ -604,7 +604,7 @@ fn filter_calls(policy: &Policy, closed: &[Change]) -> Result<Option<(Step, Opti
     let changed = named.or(policy.fakeroot.as_ref()).or(policy.nested.as_ref());
     let changed = changed.or_else(|| opened().map(|(_, asked)| asked)).or(policy.seccomp.asked.as_ref());
     let asked = policy.trace_denied.as_ref().or(changed);
-    Ok(Some((Step { op: Op::FilterCalls { filter: filter.into() }, asked: asked.copied() }, trace)))
+    Ok((Some(Step { op: Op::FilterCalls { filter: filter.into() }, asked: asked.copied() }), trace))
 }
 
 /// Capabilities that open a part of the system-call policy.
@@ -678,7 +678,7 @@ fn cgroup(policy: &Policy, host: &Host) -> Result<Option<Step>, Error> {
         cpus: value(&policy.cpus),
     };
     let flags = [&policy.memory, &policy.tasks, &policy.cpus];
-    let Some(asked) = flags.into_iter().flatten().find_map(|setting| setting.asked) else { return Ok(None) };
+    let Some(asked) = flags.iter().find_map(|setting| setting.as_ref()?.asked) else { return Ok(None) };
     cgroup_for(limits, &host.cgroups(), &asked).map(Some)
 }
 
@@ -722,7 +722,7 @@ fn processors(wanted: &Setting<usize>, host: &Host) -> Result<Vec<usize>, Error>
     let refuse = |problem: String, remedy: &'static str| {
         Error::usage(wanted.asked, problem, remedy).met("choose processors", Layer::Kernel)
     };
-    let mut set = host.processors().map_err(|errno| refuse(errno.to_string(), "leave it out here"))?;
+    let mut set = host.processors().map_err(|errno| refuse(said(errno), "leave it out here"))?;
     if set.len() < wanted.value {
         let problem = match set.len() {
             1 => "the caller may run on 1 processor".into(),

@@ -413,7 +413,7 @@ impl Policy {
 
     /// The flag that makes the command uid and gid 0, with a jailed root's powers.
     pub fn jailed_root(&self) -> Option<&Asked> {
-        self.roots().into_iter().flatten().next()
+        self.roots().iter().find_map(|root| *root)
     }
 
     fn roots(&self) -> [Option<&Asked>; 3] {
@@ -659,7 +659,7 @@ fn capability(given: &Given) -> Result<u32, Error> {
     let typed = given.values[0].to_str().unwrap_or("");
     caps::number(typed).ok_or_else(|| {
         let lower = typed.to_ascii_lowercase();
-        let remedy = match nearest(lower.trim_start_matches("cap_"), caps::NAMES) {
+        let remedy = match nearest(lower.strip_prefix("cap_").unwrap_or(&lower), caps::NAMES) {
             Some(near) => format!("did you mean {near}?"),
             None => "see capabilities(7) for the names".into(),
         };
@@ -1115,7 +1115,7 @@ mod tests {
             let values: Vec<OsString> = match flag.takes {
                 Takes::Nothing | Takes::Perhaps(_) => vec![],
                 Takes::PerhapsAnd(..) => vec!["5".into()],
-                Takes::Words(names) => names.iter().map(|_| "5".into()).collect(),
+                Takes::Words(names) => names.split(' ').map(|_| "5".into()).collect(),
             };
             let typed = Typed { flags: vec![Given { flag, values }], command: vec!["x".into()] };
             if let Err(error) = interpret(typed) {

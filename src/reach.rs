@@ -105,10 +105,12 @@ pub(crate) fn reached(policy: &Policy, host: &Host) -> Result<Reached, Error> {
     }
     let first = all.first().map(|(_, asked)| *asked);
     let give = |address: &IpAddr| Step { op: Op::LoopbackAddress { address: *address }, asked: first };
-    let addresses: Vec<Step> = inside.given.iter().map(give).collect();
-    reached.network.splice(0..0, addresses);
+    inside.given.sort_unstable();
+    inside.given.dedup();
+    let listening = std::mem::replace(&mut reached.network, inside.given.iter().map(give).collect());
+    reached.network.extend(listening);
     reached.outside.push(Step { op: Op::Reacher, asked: first });
-    if !inside.names.is_empty() {
+    if inside.names.iter().next().is_some() {
         let put = Put::Hosts { text: inside.hosts(policy.hostname.value.to_str().unwrap_or("")) };
         let named = all.iter().find(|(reach, _)| matches!(reach.at, Endpoint::Tcp(Machine::Name(_), _)));
         let asked = named.map(|(_, asked)| *asked);
@@ -190,7 +192,7 @@ impl<'a> Inside<'a> {
         if self.ipv6 {
             line(Ipv6Addr::LOCALHOST.into(), "localhost");
         }
-        for (name, addresses) in &self.names {
+        for (name, addresses) in self.names.iter() {
             addresses.iter().for_each(|address| line(*address, name));
         }
         text

@@ -55,7 +55,7 @@ impl Record {
             .iter()
             .zip(namespaces)
             .map(|(path, inode)| {
-                let name = path.to_str().unwrap_or("").trim_start_matches("ns/");
+                let name = path.to_str().unwrap_or("").strip_prefix("ns/").unwrap_or("");
                 format!("{}:{inode}", json(name))
             })
             .collect();

@@ -37,7 +37,7 @@ pub fn resolve(name: &str) -> Result<Vec<IpAddr>, Unresolved> {
     // An address is on several lines, one for each kind of socket.
     let mut addresses: Vec<IpAddr> = Vec::new();
     for line in said.lines() {
-        if let Some(Ok(address)) = line.split_whitespace().next().map(str::parse) {
+        if let Some(Ok(address)) = line.split_ascii_whitespace().next().map(str::parse) {
             if !addresses.contains(&address) {
                 addresses.push(address);
             }

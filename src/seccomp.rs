@@ -18,8 +18,8 @@ use crate::syscalls::{Arch, CALLS, Call, FAKEROOT, Limit, NESTED, NET_RAW, Power
 /// Instructions as the kernel takes them.
 pub type Program = Cow<'static, [sock_filter]>;
 
-/// What is done about a number whose arguments decide.
-pub type Limits<'a> = &'a dyn Fn(u32, Limit) -> Option<BpfProgram>;
+/// What is done about a call whose arguments decide.
+pub type Limits<'a> = &'a dyn Fn(Limit) -> Option<BpfProgram>;
 
 /// What is done about one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ pub fn compile(arch: Arch, treat: impl Fn(&Call) -> Treatment, limits: Limits<'_
     }
     let mut leaves = Vec::with_capacity(runs.len());
     for (first, treatment) in runs {
-        leaves.push((first, leaf(first, treatment, limits)?));
+        leaves.push((first, leaf(treatment, limits)?));
     }
 
     let (audit, no_such_call) = (audit(arch), returns(ERRNO | u32::from(ENOSYS)));
@@ -167,14 +167,13 @@ fn compare(
     Some(here)
 }
 
-/// What is done about the numbers of one run, all of which are `number` if their
-/// arguments matter.
-fn leaf(number: u32, treatment: Treatment, limits: Limits<'_>) -> Option<BpfProgram> {
+/// What is done about the numbers of one run.
+fn leaf(treatment: Treatment, limits: Limits<'_>) -> Option<BpfProgram> {
     match treatment {
         Treatment::Allow => Some(vec![returns(ALLOW)]),
         Treatment::Refuse(errno) => Some(vec![returns(ERRNO | u32::from(errno))]),
         Treatment::Done => Some(vec![returns(ERRNO | u32::from(DONE))]),
-        Treatment::Limit(limit) => limits(number, limit),
+        Treatment::Limit(limit) => limits(limit),
     }
 }
 
@@ -228,7 +227,7 @@ fn load(made: &Made, offset: u32) -> u32 {
 
 /// Is a call that is treated so made with these arguments?
 pub fn lets(treatment: Treatment, made: &Made, limits: Limits<'_>) -> bool {
-    leaf(made.number, treatment, limits).is_some_and(|leaf| refusal(&leaf, made).is_none())
+    leaf(treatment, limits).is_some_and(|leaf| refusal(&leaf, made).is_none())
 }
 
 /// The same policy with another in the kernel's place: who listens is asked for each

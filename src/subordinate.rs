@@ -5,7 +5,7 @@ use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags, accessat, getxattr, stat, statvfs};
+use rustix::fs::{Access, AtFlags, CWD, FileType, StatVfsMountFlags, accessat, getxattr, stat, statvfs};
 
 use crate::host;
 
@@ -97,7 +97,8 @@ fn free(file: &[u8]) -> u32 {
 fn mapper(name: &str, uid: u32, path: &OsStr) -> Mapper {
     let found = path.as_bytes().split(|b| *b == b':').filter(|dir| dir.first() == Some(&b'/')).find_map(|dir| {
         let path = Path::new(OsStr::from_bytes(dir)).join(name);
-        let file = path.is_file() && accessat(CWD, &path, Access::EXEC_OK, AtFlags::EACCESS).is_ok();
+        let file = stat(&path).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
+            && accessat(CWD, &path, Access::EXEC_OK, AtFlags::EACCESS).is_ok();
         CString::new(path.as_os_str().as_bytes()).ok().filter(|_| file)
     });
     match found {

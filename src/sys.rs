@@ -42,6 +42,15 @@ fn check(returned: c_long) -> Result<c_long> {
     Ok(returned)
 }
 
+/// The C library's words for an error.
+pub(crate) fn error_text(errno: Errno) -> String {
+    // SAFETY: it gives a string that ends in NUL, for any number.
+    let text = unsafe { libc::strerror(errno.raw_os_error()) };
+    // SAFETY: it stays until the next such call, and is copied here.
+    let text = unsafe { CStr::from_ptr(text) };
+    text.to_str().unwrap_or("").to_owned()
+}
+
 /// Where the argument strings lie as the kernel laid them out.
 pub(crate) struct Arguments {
     start: *mut u8,

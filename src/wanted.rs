@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use crate::error::{Asked, Error, Layer, Words};
+use crate::error::{Asked, Error, Layer, Words, said};
 use crate::host::{Fact, Host, Opened, below};
 use crate::index::Index;
 use crate::policy::{Access, Anchor, Net, Policy, What};
@@ -100,7 +100,7 @@ pub(crate) fn taken(wanted: &Wanted, at: &Path, other: Option<&Asked>) -> Error 
 /// The caller's directory is not known, and a path needs it.
 pub(crate) fn absolute(host: &Host, path: &Path, asked: Option<&Asked>) -> Result<PathBuf, Error> {
     host.absolute(path).map_err(|errno| {
-        let problem = format!("the current directory is gone or may not be named: {errno}");
+        let problem = format!("the current directory is gone or may not be named: {}", said(errno));
         files_error(asked, about("resolve ", path, ""), problem, "name the path from / on")
     })
 }
@@ -114,7 +114,7 @@ pub(crate) fn source(host: &Host, path: &Path, may_miss: bool, asked: Option<&As
         Err(errno) => Err(files_error(
             asked,
             about("find the source ", &path, ""),
-            errno.to_string(),
+            said(errno),
             match errno {
                 Errno::NOENT | Errno::NOTDIR if asked.is_some_and(|asked| asked.text().starts_with("--root")) => {
                     "create it first"
@@ -134,7 +134,7 @@ pub(crate) fn source(host: &Host, path: &Path, may_miss: bool, asked: Option<&As
 /// A part of the host's system that cannot be looked at: without it the view would
 /// not be what it is to be.
 fn unseen(path: &Path, errno: Errno) -> Error {
-    files_error(None, about("look at ", path, ""), errno.to_string(), "see whether ls -ld shows it")
+    files_error(None, about("look at ", path, ""), said(errno), "see whether ls -ld shows it")
 }
 
 /// Every destination, `more` and those of the defaults among them.
