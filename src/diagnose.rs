@@ -389,7 +389,7 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, Words) {
             "ports below net.ipv4.ip_unprivileged_port_start are root's: name a higher one outside, e.g. 8080:80".into(),
         ),
         Op::Reach { .. } if errno == Errno::NOTSOCK => (Layer::Files, "name a Unix socket; files are shown with --ro".into()),
-        Op::Reach { .. } => (Layer::Files, "the caller must be allowed to search its directory, and its server be there".into()),
+        Op::Reach { .. } if !matches!(errno, Errno::MFILE | Errno::NFILE) => (Layer::Files, "the caller must be allowed to search its directory, and its server be there".into()),
         Op::LoopbackAddress { address } if address.is_ipv6() && matches!(errno, Errno::ACCESS | Errno::PERM | Errno::OPNOTSUPP) => (
             Layer::KernelSetting,
             "new networks have no IPv6 here, though this one has: sysctl -w net.ipv6.conf.default.disable_ipv6=0 as root".into(),
@@ -422,6 +422,7 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, Words) {
         | Op::AwaitNetwork { .. }
         | Op::AwaitPublisher
         | Op::Publish { .. }
+        | Op::Reach { .. }
         | Op::Reacher
         | Op::LoopbackAddress { .. }
         | Op::Listen { .. }

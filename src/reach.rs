@@ -110,7 +110,7 @@ pub(crate) fn reached(policy: &Policy, host: &Host) -> Result<Reached, Error> {
     let listening = std::mem::replace(&mut reached.network, inside.given.iter().map(give).collect());
     reached.network.extend(listening);
     reached.outside.push(Step { op: Op::Reacher, asked: first });
-    if inside.names.iter().next().is_some() {
+    if !inside.names.is_empty() {
         let put = Put::Hosts { text: inside.hosts(policy.hostname.value.to_str().unwrap_or("")) };
         let named = all.iter().find(|(reach, _)| matches!(reach.at, Endpoint::Tcp(Machine::Name(_), _)));
         let asked = named.map(|(_, asked)| *asked);

@@ -8,21 +8,24 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
-use rustix::event::{Timespec, epoll};
+use rustix::event::{PollFd, PollFlags, epoll, poll};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, statat};
 use rustix::io::{Errno, read, write};
-use rustix::net::sockopt::{set_socket_linger, set_tcp_nodelay, socket_error};
+use rustix::net::sockopt::{set_socket_keepalive, set_socket_linger, set_socket_oobinline, set_tcp_nodelay, socket_error};
 use rustix::net::{
-    AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketType, accept_with, connect, getpeername, shutdown, socket_with,
+    AddressFamily, RecvFlags, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType, accept_with, connect, getpeername,
+    recv, send, shutdown, socket_with,
 };
 use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
 use rustix::process::{
-    DumpableBehavior, Pid, Resource, Rlimit, WaitOptions, getrlimit, set_dumpable_behavior, setrlimit, setsid, waitpid,
+    DumpableBehavior, Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, getrlimit, pidfd_open, set_dumpable_behavior,
+    set_parent_process_death_signal, setrlimit, setsid, waitpid,
 };
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_name, set_no_new_privs};
 
 use crate::error::FAILED;
 use crate::greeting;
+use crate::supervise::timespec;
 use crate::sys::{self, Arguments, Cloned, SignalSet};
 
 /// Connections at once, where descriptors suffice; the others wait.
@@ -43,8 +46,13 @@ const PATIENCE: u64 = 2_000_000_000;
 /// What an address has to answer in, where there is another to try: two packets are
 /// repeated by then.
 const ANSWER: u64 = 4_000_000_000;
-/// When one is asked again who has too many that wait, and does not say when not.
+/// When one is asked again who has too many that wait, and does not say when not; twice
+/// as long after each time, until it is this long.
 const AGAIN: u64 = 20_000_000;
+const SELDOM: u64 = 1_000_000_000;
+/// What the launcher gives the relay to end in. It is done sooner, unless the kernel
+/// holds it up.
+const END: u64 = PATIENCE + 1_000_000_000;
 
 /// Where the bytes of a listening socket's connections go.
 #[derive(Debug)]
@@ -166,7 +174,28 @@ impl Drop for Running {
         if let Some(alive) = self.alive.take() {
             let _ = write(&alive, b"\n");
         }
+        // One that shares the host's process table can have stopped it.
+        let _ = sys::kill(self.pid, libc::SIGCONT);
+        // Descriptors that the jail sends by a Unix socket are closed by the relay, and
+        // closing can take as long as who opened them likes (SO_LINGER).
+        if !ends_within(self.pid, END) {
+            let _ = sys::kill(self.pid, libc::SIGKILL);
+        }
         while !matches!(waitpid(Some(self.pid), WaitOptions::empty()), Ok(_) | Err(Errno::CHILD)) {}
+    }
+}
+
+/// Does this child end in time?
+fn ends_within(pid: Pid, time: u64) -> bool {
+    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return true };
+    let until = sys::now() + time;
+    loop {
+        let left = timespec(until.saturating_sub(sys::now()));
+        match poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&left)) {
+            Ok(ready) => return ready > 0,
+            Err(Errno::INTR) => {}
+            Err(_) => return true,
+        }
     }
 }
 
@@ -185,6 +214,9 @@ fn powerless() -> Result<(), Errno> {
     // A command with the jail's capabilities is not to look into the launcher's memory.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     set_no_new_privs(true)?;
+    // Should the launcher be killed while the kernel holds this one up. It comes after
+    // the namespaces, for which the kernel forgets it.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
     let none = CapabilitySet::empty();
     set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
     let limit = getrlimit(Resource::Nofile);
@@ -200,6 +232,8 @@ struct Way {
     /// Where the bytes wait that the receiver has no room for.
     pipe: Option<Pipe>,
     held: usize,
+    /// A byte that is to be sent as what it was, urgent, once the receiver has room.
+    urgent: Option<u8>,
     /// The sender has said all.
     ended: bool,
     /// Nothing more goes this way.
@@ -224,6 +258,8 @@ struct Connection {
     ways: [Way; 2],
     /// One end was reset, and the other is to see that.
     broken: bool,
+    /// One of them has said something urgent.
+    urgent: bool,
     /// While the second end is not connected.
     trying: Option<Trying>,
 }
@@ -236,6 +272,8 @@ struct Trying {
     next: usize,
     /// When to go on to that, by `sys::now`.
     until: Option<u64>,
+    /// How long that was.
+    pause: u64,
 }
 
 /// What there is to know of a connection that is being made.
@@ -262,8 +300,9 @@ impl Connection {
 }
 
 impl Target {
-    /// Begins to connect, from address number `from` on: the socket, and how to go on.
-    fn connect(&self, target: usize, from: usize) -> Option<(OwnedFd, Trying)> {
+    /// Begins to connect, from address number `from` on and after a `pause`: the socket,
+    /// and how to go on.
+    fn connect(&self, target: usize, from: usize, pause: u64) -> Option<(OwnedFd, Trying)> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         match self {
             Self::Tcp(addresses) => addresses.iter().enumerate().skip(from).find_map(|(index, address)| {
@@ -273,7 +312,7 @@ impl Target {
                     Ok(()) | Err(Errno::INPROGRESS) => {
                         let other = index + 1 < addresses.len();
                         let until = if other { Some(sys::now() + ANSWER) } else { None };
-                        Some((socket, Trying { target, next: index + 1, until }))
+                        Some((socket, Trying { target, next: index + 1, until, pause }))
                     }
                     Err(_) => None,
                 }
@@ -288,8 +327,11 @@ impl Target {
                 }
                 let path = SocketAddrUnix::new(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
                 match connect(&socket, &path) {
-                    Ok(()) => Some((socket, Trying { target, next: 0, until: None })),
-                    Err(Errno::AGAIN) => Some((socket, Trying { target, next: 0, until: Some(sys::now() + AGAIN) })),
+                    Ok(()) => Some((socket, Trying { target, next: 0, until: None, pause })),
+                    Err(Errno::AGAIN) => {
+                        let pause = (2 * pause).clamp(AGAIN, SELDOM);
+                        Some((socket, Trying { target, next: 0, until: Some(sys::now() + pause), pause }))
+                    }
                     Err(_) => None,
                 }
             }
@@ -361,6 +403,10 @@ impl<'a> Relay<'a> {
         let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let others = OTHERS + (holes.gates.len() + 3 * holes.targets.len()) as u64;
         let room = descriptors.saturating_sub(others) / DESCRIPTORS;
+        if room == 0 {
+            // Gates that come later would be lost, too.
+            return Err(Errno::MFILE);
+        }
         let mut relay = Self {
             told,
             epoll,
@@ -371,7 +417,7 @@ impl<'a> Relay<'a> {
             knocked: vec![false; holes.gates.len()],
             short: false,
             spare: Vec::new(),
-            most: usize::try_from(room).unwrap_or(MOST).clamp(1, MOST),
+            most: usize::try_from(room).unwrap_or(MOST).min(MOST),
             holes,
         };
         for gate in 0..relay.holes.gates.len() {
@@ -446,7 +492,8 @@ impl<'a> Relay<'a> {
                 }
             }
             let waiting = done > 0 || !self.busy.is_empty() || !self.trying.is_empty();
-            if !waiting || self.free.len() == self.connections.len() || sys::now() > until {
+            let over = !waiting || self.free.len() == self.connections.len();
+            if (over && !self.has_knocks()) || sys::now() > until {
                 return Ok(());
             }
         }
@@ -455,12 +502,9 @@ impl<'a> Relay<'a> {
     /// Does what there is to do: how much that was, and was there word of the launcher?
     fn turn(&mut self, limit: Option<u64>) -> Result<(usize, bool), Errno> {
         let mut events = [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 64];
-        let limit = if self.busy.is_empty() { limit } else { Some(0) };
+        let limit = if self.busy.is_empty() && !self.has_knocks() { limit } else { Some(0) };
         let limit = [limit, self.next_try()].into_iter().flatten().min();
-        let limit = limit.map(|limit| Timespec {
-            tv_sec: i64::try_from(limit / 1_000_000_000).unwrap_or(0),
-            tv_nsec: i64::try_from(limit % 1_000_000_000).unwrap_or(0),
-        });
+        let limit = limit.map(timespec);
         let ready = match epoll::wait(&self.epoll, &mut events, limit.as_ref()) {
             Ok(ready) => ready,
             Err(Errno::INTR) => 0,
@@ -470,11 +514,19 @@ impl<'a> Relay<'a> {
         let mut moving = core::mem::take(&mut self.busy);
         let did = ready + moving.len();
         for event in &events[..ready] {
+            let flags = event.flags;
             match About::of(event.data) {
                 About::Launcher => word = true,
                 About::More => more = true,
                 About::Gate(gate) => self.knocked[gate] = true,
-                About::Connection(place) => moving.push(place),
+                About::Connection(place) => {
+                    if let (true, Some(Some(connection))) =
+                        (flags.contains(epoll::EventFlags::PRI), self.connections.get_mut(place))
+                    {
+                        connection.urgent = true;
+                    }
+                    moving.push(place);
+                }
             }
         }
         if more {
@@ -510,21 +562,36 @@ impl<'a> Relay<'a> {
         }
     }
 
+    fn has_room(&self) -> bool {
+        self.connections.len() - self.free.len() < self.most
+    }
+
+    /// Are there connections that can be taken at once?
+    fn has_knocks(&self) -> bool {
+        !self.short && self.has_room() && self.knocked.contains(&true)
+    }
+
     /// Takes connections while there is room.
     fn welcome(&mut self) {
         self.short = false;
         for gate in 0..self.holes.gates.len() {
-            while self.knocked[gate] && self.connections.len() - self.free.len() < self.most {
+            // Those of other gates, and those that were taken, have their turn, too.
+            for _ in 0..TURN {
+                if !self.knocked[gate] || !self.has_room() {
+                    break;
+                }
                 match accept_with(&self.holes.gates[gate].socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
                     Ok(accepted) => self.connect(accepted, self.holes.gates[gate].to),
-                    Err(Errno::AGAIN) => self.knocked[gate] = false,
-                    Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
-                        // Nobody tells when there is more.
+                    // Nobody is there, or it listens no more: who may do so inside has
+                    // had the kernel end it.
+                    Err(Errno::AGAIN | Errno::INVAL) => self.knocked[gate] = false,
+                    // Of a connection that is gone again.
+                    Err(Errno::CONNABORTED | Errno::INTR) => {}
+                    Err(_) => {
+                        // Something is short, and nobody tells when there is more.
                         self.short = true;
                         break;
                     }
-                    // Of a connection that is gone again.
-                    Err(_) => {}
                 }
             }
         }
@@ -532,7 +599,7 @@ impl<'a> Relay<'a> {
 
     /// Connects someone with what the gate leads to.
     fn connect(&mut self, accepted: OwnedFd, target: usize) {
-        let begun = self.holes.targets.get(target).and_then(|to| to.connect(target, 0));
+        let begun = self.holes.targets.get(target).and_then(|to| to.connect(target, 0, 0));
         let Some((socket, trying)) = begun else {
             reset(&accepted);
             return;
@@ -542,7 +609,8 @@ impl<'a> Relay<'a> {
             self.connections.push(None);
         }
         let watched = self.attend(place, &accepted) && self.attend(place, &socket);
-        let connection = Connection { ends: [accepted, socket], ways: Default::default(), broken: false, trying: Some(trying) };
+        let connection =
+            Connection { ends: [accepted, socket], ways: Default::default(), broken: false, urgent: false, trying: Some(trying) };
         self.connections[place] = Some(connection);
         if !watched {
             return self.end(place, true);
@@ -557,15 +625,21 @@ impl<'a> Relay<'a> {
     fn attend(&self, place: usize, end: &OwnedFd) -> bool {
         // Who writes has gathered already what is to be sent at once.
         let _ = set_tcp_nodelay(end, true);
-        let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
+        // Who has asked for it hears of the relay, and not of who is behind it. That one
+        // may vanish without a word, and is not to take up a place for ever.
+        let _ = set_socket_keepalive(end, true);
+        // A byte that is urgent keeps its place among the others.
+        let _ = set_socket_oobinline(end, true);
+        let (to_do, urgent) = (epoll::EventFlags::IN | epoll::EventFlags::OUT, epoll::EventFlags::PRI);
+        let flags = to_do | urgent | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
         epoll::add(&self.epoll, end, About::Connection(place).data(), flags).is_ok()
     }
 
     /// Goes on to the next address, if there is one.
     fn try_next(&mut self, place: usize) {
         let Some(Some(connection)) = self.connections.get(place) else { return };
-        let Some(Trying { target, next, .. }) = connection.trying else { return };
-        let begun = self.holes.targets.get(target).and_then(|to| to.connect(target, next));
+        let Some(Trying { target, next, pause, .. }) = connection.trying else { return };
+        let begun = self.holes.targets.get(target).and_then(|to| to.connect(target, next, pause));
         let Some((socket, trying)) = begun.filter(|(socket, _)| self.attend(place, socket)) else {
             return self.end(place, true);
         };
@@ -592,7 +666,8 @@ impl<'a> Relay<'a> {
         }
         let mut busy = false;
         for from in 0..2 {
-            match connection.ways[from].pump(&connection.ends[from], &connection.ends[1 - from], &mut self.spare) {
+            let (ends, urgent) = (&connection.ends, connection.urgent);
+            match connection.ways[from].pump(&ends[from], &ends[1 - from], urgent, &mut self.spare) {
                 Ok(Left::Busy) => busy = true,
                 Ok(Left::Waiting) => {}
                 Ok(Left::Broken) => {
@@ -601,6 +676,8 @@ impl<'a> Relay<'a> {
                 }
                 // Nobody reads it; what the reader has said before is still passed on.
                 Err(_) => {
+                    // A Unix socket's sender can be told so by itself.
+                    let _ = shutdown(&connection.ends[from], Shutdown::Read);
                     connection.broken = true;
                     connection.ways[from].done = true;
                     busy = true;
@@ -632,7 +709,7 @@ impl<'a> Relay<'a> {
 impl Way {
     /// Moves bytes until there are no more, or no room, or others must have their
     /// turn. An error is the receiver's.
-    fn pump(&mut self, from: &OwnedFd, to: &OwnedFd, spare: &mut Vec<Pipe>) -> Result<Left, Errno> {
+    fn pump(&mut self, from: &OwnedFd, to: &OwnedFd, urgent: bool, spare: &mut Vec<Pipe>) -> Result<Left, Errno> {
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         for _ in 0..TURN {
             if self.done {
@@ -644,6 +721,14 @@ impl Way {
                     Ok(moved) => self.held = self.held.saturating_sub(moved),
                     Err(Errno::AGAIN) => return Ok(Left::Waiting),
                     Err(Errno::INTR) => {}
+                    Err(errno) => return Err(errno),
+                }
+            }
+            if let Some(byte) = self.urgent {
+                match send(to, &[byte], SendFlags::OOB | SendFlags::NOSIGNAL) {
+                    Ok(_) => self.urgent = None,
+                    Err(Errno::AGAIN) => return Ok(Left::Waiting),
+                    Err(Errno::INTR) => continue,
                     Err(errno) => return Err(errno),
                 }
             }
@@ -665,8 +750,12 @@ impl Way {
             }
             let Some((_, into)) = &self.pipe else { return Ok(Left::Broken) };
             match splice(from, None, into, None, CHUNK, flags) {
+                // What is urgent is not spliced: before it there seems to be nothing, or
+                // the end.
+                Ok(0) if self.take_urgent(from) => {}
                 Ok(0) => self.ended = true,
                 Ok(moved) => self.held = moved,
+                Err(Errno::AGAIN) if urgent && self.take_urgent(from) => {}
                 Err(Errno::AGAIN) => {
                     // The pipe is empty: it is the sender who has nothing.
                     self.give_back(spare);
@@ -677,6 +766,15 @@ impl Way {
             }
         }
         Ok(Left::Busy)
+    }
+
+    /// Takes a byte that is urgent, if it is the next.
+    fn take_urgent(&mut self, from: &OwnedFd) -> bool {
+        let mut byte = [0];
+        if sys::is_urgent(from.as_fd()) && matches!(recv(from, &mut byte, RecvFlags::empty()), Ok((1, _))) {
+            self.urgent = Some(byte[0]);
+        }
+        self.urgent.is_some()
     }
 
     /// An empty pipe is of use to others.

@@ -555,6 +555,16 @@ pub(crate) fn stop_as(signal: c_int, until: Option<u64>, report: Option<Borrowed
     }
 }
 
+/// Is the next byte that this socket has an urgent one?
+pub(crate) fn is_urgent(socket: BorrowedFd<'_>) -> bool {
+    /// asm-generic/sockios.h.
+    const SIOCATMARK: libc::c_ulong = 0x8905;
+    let (raw, mut at): (c_int, c_int) = (socket.as_raw_fd(), 0);
+    // SAFETY: the kernel writes an int.
+    let returned = unsafe { libc::ioctl(raw, SIOCATMARK as _, &raw mut at) };
+    returned == 0 && at != 0
+}
+
 /// Can `fd` be read now, or is it at its end?
 pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};

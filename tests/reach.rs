@@ -410,9 +410,27 @@ fn stays(flags: &str, count: usize) -> (Child, Vec<(String, String)>) {
     child.args(flags.split_whitespace()).args(["--", "sh", "-c", "echo ready; read word"]);
     let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut String::new()).unwrap();
-    let named = |pid: &str| (pid.to_owned(), std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap().trim().to_owned());
-    let children = children(child.id(), count).iter().map(|pid| named(pid)).collect();
+    let children = known(&child, count);
     (child, children)
+}
+
+/// The numbers and names of its children, once there are no more than `count`.
+fn known(of: &Child, count: usize) -> Vec<(String, String)> {
+    let named = |pid: String| {
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap().trim().to_owned();
+        (pid, name)
+    };
+    children(of.id(), count).into_iter().map(named).collect()
+}
+
+/// The time that a process has had so far, in hundredths of a second.
+fn ticks(pid: &str) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.split(' ').skip(13).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+}
+
+fn reacher(of: &Child) -> String {
+    known(of, 2).into_iter().find(|(_, name)| name == "reacher").expect("it is the launcher's child").0
 }
 
 #[test]
@@ -530,16 +548,10 @@ fn a_slow_reader_holds_little_and_nobody_spins() {
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     assert!(line.trim().parse::<u64>().unwrap() < 64 << 20, "{line}");
-    let children = children(child.id(), 2);
-    let reacher =
-        children.iter().find(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap() == "reacher\n").unwrap();
-    let ticks = || {
-        let stat = std::fs::read_to_string(format!("/proc/{reacher}/stat")).unwrap();
-        stat.split(' ').skip(13).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum::<u64>()
-    };
-    let before = ticks();
+    let reacher = reacher(&child);
+    let before = ticks(&reacher);
     thread::sleep(Duration::from_millis(500));
-    assert!(ticks() - before < 5, "{}", ticks() - before);
+    assert!(ticks(&reacher) - before < 5, "{}", ticks(&reacher) - before);
     hold.send(()).unwrap();
     drop(child.stdin.take());
     child.wait().unwrap();
@@ -607,4 +619,118 @@ fn the_first_packet_of_a_quick_command_arrives() {
         let out = run(&["--reach", &reach, "--ro-bind", program.to_str().unwrap(), "/first", "--", "/first"]);
         assert!(out.good().parse::<u32>().unwrap() < 900, "{out:?}");
     }
+}
+
+#[test]
+fn what_is_urgent_arrives_as_such_and_nothing_is_lost_behind_it() {
+    use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt::OobInline};
+    use std::os::fd::AsRawFd;
+    // Who takes it from among the others, who takes it by itself, who does not look.
+    let among = server("127.0.0.1:0", |stream| {
+        setsockopt(&stream, OobInline, &true).unwrap();
+        echo(stream);
+    });
+    let apart = server("127.0.0.1:0", |mut stream| {
+        let mut byte = [0];
+        // It is not there before what comes before it.
+        stream.read_exact(&mut [0; 3]).unwrap();
+        let start = Instant::now();
+        while recv(stream.as_raw_fd(), &mut byte, MsgFlags::MSG_OOB).is_err() && start.elapsed() < Duration::from_secs(5) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        stream.write_all(&byte).unwrap();
+        echo(stream);
+    });
+    let blind = server("127.0.0.1:0", echo);
+    let script = "
+for port in (1, 2, 3):
+    s = socket.create_connection(('a.test', port), 20)
+    s.sendall(b'abc'); s.send(b'x', socket.MSG_OOB); s.sendall(b'def'); s.shutdown(1)
+    print(all(s))
+s = socket.create_connection(('a.test', 1), 20); s.sendall(b'abc'); print(s.recv(3)); s.send(b'x', socket.MSG_OOB); print(s.recv(1))
+s.sendall(b'def'); s.shutdown(1); print(all(s))";
+    let flags =
+        format!("--reach a.test:1=127.0.0.1:{among} --reach a.test:2=127.0.0.1:{apart} --reach a.test:3=127.0.0.1:{blind}");
+    let expected = "abcxdef all heard\nxdef all heard\nabcdef all heard\nb'abc'\nb'x'\ndef all heard";
+    assert_eq!(python(&flags, script).good(), expected);
+}
+
+#[test]
+fn who_writes_to_nobody_is_told() {
+    let s = Scratch::new();
+    let listener = UnixListener::bind(s.dir("service").join("s")).unwrap();
+    mode(&s.0.join("service/s"), 0o666);
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        // It hears no more, and still has something to say.
+        stream.shutdown(Shutdown::Read).unwrap();
+        stream.write_all(b"deaf").unwrap();
+        thread::sleep(Duration::from_secs(10));
+    });
+    let script = "
+s = socket.socket(socket.AF_UNIX); s.connect('/run/s'); s.settimeout(5); print(s.recv(4))
+try:
+    while True: s.sendall(bytes(65536))
+except OSError as e: print(type(e).__name__)";
+    let out = python(&format!("--reach unix:/run/s=unix:{}/service/s", s.0.display()), script);
+    assert_eq!(out.good(), "b'deaf'\nBrokenPipeError");
+}
+
+#[test]
+fn fewer_descriptors_than_holes_want_is_an_error() {
+    let names: String = (0..40).map(|n| format!("--reach h{n}.test:80=127.0.0.1:1 ")).collect();
+    let out = outside_in(Path::new("/"), false, &format!("ulimit -n 64; exec jail {names} -- echo ran"));
+    out.refused(&["(os error 24)", "ulimit -n"]);
+    assert_eq!(out.out, "");
+    let out = outside_in(Path::new("/"), false, &format!("ulimit -n 256; exec jail {names} -- echo ran"));
+    assert_eq!(out.good(), "ran");
+}
+
+#[test]
+fn who_vanishes_without_a_word_is_noticed() {
+    let port = server("127.0.0.1:0", echo);
+    let mut child = command(jail(), Path::new("/"), false);
+    child.args(["--reach", &format!("a.test:80=127.0.0.1:{port}"), "--", "python3", "-uc"]);
+    child.arg("import socket; s = socket.create_connection(('a.test', 80)); s.send(b'x'); print(s.recv(1)); input()");
+    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut String::new()).unwrap();
+    // The relay's end, whose timer is that of keeping alive.
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let fields = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let end = fields.into_iter().find(|fields| fields[2] == format!("0100007F:{port:04X}")).expect("there is one");
+    assert!(end[5].starts_with("02:"), "{end:?}");
+    drop(child.stdin.take());
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_full_queue_is_asked_seldom() {
+    // A server that takes nothing, and has as many that wait as it wants.
+    let s = Scratch::new();
+    let script = "import os, socket
+s = socket.socket(socket.AF_UNIX); s.bind('s'); os.chmod('s', 0o666); s.listen(0)
+first = socket.socket(socket.AF_UNIX); first.connect('s')
+print('full', flush=True); input(); s.accept()
+for _ in range(300): s.accept()[0].sendall(b'at last')";
+    let mut server = std::process::Command::new("python3");
+    let mut server = server.args(["-c", script]).current_dir(&s.0).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    BufReader::new(server.stdout.as_mut().unwrap()).read_line(&mut String::new()).unwrap();
+    let mut child = command(jail(), &s.0, false);
+    child.args(["--reach", "unix:/run/s=unix:s", "--", "python3", "-uc"]);
+    child.arg("import socket; many = [socket.socket(socket.AF_UNIX) for _ in range(300)]\nfor s in many: s.connect('/run/s')\nprint('asked'); input()\nprint(sum(s.recv(9) == b'at last' for s in many))");
+    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap());
+    said.read_line(&mut String::new()).unwrap();
+    let reacher = reacher(&child);
+    thread::sleep(Duration::from_secs(1));
+    let before = ticks(&reacher);
+    thread::sleep(Duration::from_secs(2));
+    assert!(ticks(&reacher) - before <= 10, "{} of 200", ticks(&reacher) - before);
+    server.stdin.take().unwrap().write_all(b"\n").unwrap();
+    child.stdin.take().unwrap().write_all(b"\n").unwrap();
+    let mut all = String::new();
+    said.read_line(&mut all).unwrap();
+    assert_eq!(all, "300\n");
+    child.wait().unwrap();
+    server.wait().unwrap();
 }

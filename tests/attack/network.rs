@@ -9,7 +9,9 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
+use std::path::Path;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 /// Clients, and servers of one's own at the same addresses.
 const SOCKETS: &str = r#"
@@ -172,4 +174,122 @@ fn a_socket_that_is_passed_is_of_the_network_that_it_came_from() {
     let (own, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
     assert_ne!(with(OwnedFd::from(own).into()).good(), "host");
     assert_eq!(with(Stdio::null()).good(), "ENOTSOCK");
+}
+
+/// Runs jail as the user, and gives what came of it and how long it took; None where it
+/// has not ended in time.
+fn in_time(dir: &Path, flags: &str, script: &str) -> Option<(Outcome, Duration)> {
+    let start = Instant::now();
+    let mut jail = command(jail(), dir, false);
+    jail.args(flags.split_whitespace()).args(["--", "python3", "-uc", script]);
+    let mut jail = jail.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while jail.try_wait().unwrap().is_none() {
+        if start.elapsed() > Duration::from_secs(20) {
+            let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", jail.id())).unwrap();
+            let _ = std::process::Command::new("kill").arg("-KILL").args(children.split_whitespace()).status();
+            jail.wait().unwrap();
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Some((Outcome::from(jail.wait_with_output().unwrap()), start.elapsed()))
+}
+
+#[test]
+fn a_jail_that_ends_a_listening_socket_of_the_relay_gains_nothing() {
+    // To have the kernel end sockets takes the power over the network, and more calls
+    // than there are; `ss -K` does it so.
+    let (gone, other) = (serve(TcpListener::bind("127.0.0.1:0").unwrap()), serve(TcpListener::bind("127.0.0.1:0").unwrap()));
+    let script = "import errno, socket, struct
+diag = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4)
+def request(kind, flags, which):
+    diag.send(struct.pack('IHHIIBBBBI', 72, kind, flags, 1, 0, socket.AF_INET, 6, 0, 0, 1 << 10) + which)
+request(20, 0x301, bytes(48))
+found, data, at = [], diag.recv(1 << 16), 0
+while at < len(data):
+    length, kind = struct.unpack_from('IH', data, at)
+    if kind == 20 and data[at + 20:at + 22] == b'\\0\\x50': found.append(data[at + 20:at + 68])
+    at += (length + 3) & ~3
+for which in found:
+    request(21, 5, which); print(errno.errorcode.get(-struct.unpack_from('i', diag.recv(9000), 16)[0], 'ended'))
+try: print(socket.create_connection(('a.test', 80)).recv(9))
+except OSError as e: print(errno.errorcode[e.errno])
+print(socket.create_connection(('a.test', 81)).recv(9))";
+    let flags = format!(
+        "--seccomp none --as-root --cap net_admin --reach a.test:80=127.0.0.1:{gone} --reach a.test:81=127.0.0.1:{other}"
+    );
+    let (out, took) = in_time(Path::new("/"), &flags, script).expect("the relay spins, and the launcher waits for it");
+    let lines: Vec<&str> = out.good().lines().collect();
+    if lines[0] == "EOPNOTSUPP" {
+        return skip("this kernel ends no sockets (CONFIG_INET_DIAG_DESTROY)");
+    }
+    assert_eq!(lines[0], "ended", "{lines:?}");
+    assert_eq!(*lines.last().unwrap(), "b'host'");
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[test]
+fn a_descriptor_that_is_long_in_closing_holds_up_nobody_outside() {
+    let s = Scratch::new();
+    let server = UnixListener::bind(s.0.join("s")).unwrap();
+    std::fs::set_permissions(s.0.join("s"), std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    std::thread::spawn(move || {
+        // All read nothing until what is sent to the last is in the relay's queue.
+        for mut stream in server.incoming().flatten() {
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_secs(1));
+                std::io::copy(&mut stream, &mut std::io::sink())
+            });
+        }
+    });
+    // A socket that has much to say to another, which reads nothing, and an hour for it.
+    // Its last descriptors are in what the relay reads.
+    let script = "import socket, struct, time
+def fill(s):
+    s.setblocking(False)
+    try:
+        while True: s.send(bytes(4096))
+    except BlockingIOError: s.setblocking(True)
+door = socket.socket(socket.AF_UNIX); door.connect('/run/s')
+server = socket.create_server(('127.0.0.1', 9000)); a = socket.create_connection(('127.0.0.1', 9000)); b = server.accept()[0]
+fill(a); a.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 3600))
+fill(door); door.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+socket.send_fds(door, [b'a'], [a.fileno()]); socket.send_fds(door, [b'b'], [b.fileno()])
+a.close(); b.close(); time.sleep(1.5); print('sent')";
+    let flags = format!("--reach unix:/run/s=unix:{}/s", s.0.display());
+    let (out, took) = in_time(Path::new("/"), &flags, script).expect("the relay waits, and the launcher for it");
+    assert_eq!(out.good(), "sent");
+    assert!(took < Duration::from_secs(15), "{took:?}");
+
+    // Nor does the relay outlive a launcher that is killed meanwhile.
+    let mut jail = command(jail(), Path::new("/"), false);
+    jail.args(flags.split_whitespace()).args(["--", "python3", "-uc", &format!("{script}; time.sleep(60)")]);
+    let mut jail = jail.stdout(Stdio::piped()).spawn().unwrap();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(jail.stdout.as_mut().unwrap()), &mut String::new()).unwrap();
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", jail.id())).unwrap();
+    jail.kill().unwrap();
+    jail.wait().unwrap();
+    let start = Instant::now();
+    while children.split_whitespace().any(|pid| Path::new("/proc").join(pid).exists()) {
+        assert!(start.elapsed() < Duration::from_secs(10), "something is left over");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_relay_that_is_stopped_holds_up_no_end() {
+    let port = serve(TcpListener::bind("127.0.0.1:0").unwrap());
+    // The host's processes are in reach, of signals too where Landlock keeps none in.
+    let script = "import os, signal, socket
+print(socket.create_connection(('a.test', 80)).recv(9))
+for pid in filter(str.isdigit, os.listdir('/proc')):
+    try:
+        status = open('/proc/' + pid + '/status').read()
+        if status.startswith('Name:\\treacher') and '\\nPPid:\\t' + str(LAUNCHER) + '\\n' in status: os.kill(int(pid), signal.SIGSTOP); print('stopped')
+    except OSError: pass";
+    // The reaper's parent, as --pid host shows it.
+    let script = script.replace("LAUNCHER", "open('/proc/' + str(os.getppid()) + '/stat').read().rsplit(') ')[-1].split()[1]");
+    let flags = format!("--pid host --landlock none --reach a.test:80=127.0.0.1:{port}");
+    let (out, _) = in_time(Path::new("/"), &flags, &script).expect("the launcher waits for one that stands still");
+    assert_eq!(out.good(), "b'host'\nstopped");
 }
