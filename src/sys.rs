@@ -332,6 +332,19 @@ pub(crate) fn loopback_up() -> Result<()> {
     unsafe { rustix::ioctl::ioctl(&socket, up) }
 }
 
+unsafe extern "C" {
+    static environ: *const *const c_char;
+}
+
+/// execve(2) with this process's own environment. Returns only when it failed.
+pub(crate) fn execve_as_we_are(path: &CStr, argv: &Words) -> Errno {
+    // SAFETY: nothing in this program changes it.
+    let environment = unsafe { environ };
+    // SAFETY: both arrays end in null (see Words), and their strings in NUL.
+    let returned = unsafe { libc::execve(path.as_ptr(), argv.pointers.as_ptr(), environment) };
+    check(c_long::from(returned)).err().unwrap_or(Errno::IO)
+}
+
 /// execve(2). Returns only when it failed.
 ///
 /// `argv` and `envp` must end in a null pointer; `Words::new` makes them so.
@@ -999,11 +1012,8 @@ unsafe impl GlobalAlloc for Region {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let Some(offset) = self.offset(pointer) else {
-            // SAFETY: what does not lie in the region came from there.
-            return unsafe { System.realloc(pointer, layout, size) };
-        };
-        if offset.checked_add(size).is_some_and(|end| self.move_end(offset + layout.size(), end)) {
+        let end = self.offset(pointer).and_then(|offset| Some((offset + layout.size(), offset.checked_add(size)?)));
+        if end.is_some_and(|(old, new)| self.move_end(old, new)) {
             return pointer;
         }
         let wanted = Layout::from_size_align(size, layout.align()).unwrap_or(layout);
