@@ -8,10 +8,10 @@ use core::ffi::{CStr, c_char, c_int, c_long, c_ulong};
 use core::mem::MaybeUninit;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::ffi::OsString;
+use std::alloc::{GlobalAlloc, Layout};
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use rustix::io::Errno;
 use rustix::process::Pid;
@@ -334,6 +334,28 @@ pub(crate) fn loopback_up() -> Result<()> {
 
 unsafe extern "C" {
     static environ: *const *const c_char;
+}
+
+/// This process's variables. What has no equals sign behind its first byte is none.
+pub(crate) fn environment() -> Vec<(OsString, OsString)> {
+    let mut all = Vec::new();
+    // SAFETY: nothing in this program changes it.
+    let mut next = unsafe { environ };
+    loop {
+        // SAFETY: the array ends in null, which is not gone past.
+        let variable = unsafe { *next };
+        if variable.is_null() {
+            return all;
+        }
+        // SAFETY: each string ends in NUL, and stays.
+        let variable = unsafe { CStr::from_ptr(variable) }.to_bytes();
+        if let Some(before) = variable.iter().skip(1).position(|b| *b == b'=') {
+            let (name, value) = variable.split_at(before + 1);
+            let word = |bytes: &[u8]| OsStr::from_bytes(bytes).to_owned();
+            all.push((word(name), word(&value[1..])));
+        }
+        next = next.wrapping_add(1);
+    }
 }
 
 /// execve(2) with this process's own environment. Returns only when it failed.
@@ -998,8 +1020,12 @@ unsafe impl GlobalAlloc for Region {
                 return start.wrapping_add(offset);
             }
         }
-        // SAFETY: the layout is the caller's, who keeps its promises.
-        unsafe { System.alloc(layout) }
+        // Nothing here is aligned to more than the C library does anyway.
+        if layout.align() > 16 {
+            return ptr::null_mut();
+        }
+        // SAFETY: malloc takes any size.
+        unsafe { libc::malloc(layout.size()) }.cast()
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
@@ -1007,7 +1033,7 @@ unsafe impl GlobalAlloc for Region {
             // Only the last one is worth having back.
             Some(offset) => _ = self.move_end(offset + layout.size(), offset),
             // SAFETY: what does not lie in the region came from there.
-            None => unsafe { System.dealloc(pointer, layout) },
+            None => unsafe { libc::free(pointer.cast()) },
         }
     }
 
