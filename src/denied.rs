@@ -51,6 +51,38 @@ impl Trace {
         Refusal { what: what(call, self.treatment(call), made), errno, falls_back: absent && errno == ENOSYS }
     }
 
+    /// Of its arguments those that `refusal` tells of: the same for calls that are told
+    /// as one.
+    pub fn telling(&self, made: &Made) -> [u32; 3] {
+        let [first, second, third] = [0, 1, 2].map(|index| int(made.arguments[index]));
+        match self.treatment(call(made)) {
+            Treatment::Limit(Limit::Clone | Limit::Unshare | Limit::Personality) => [first, 0, 0],
+            Treatment::Limit(Limit::Ioctl) => [0, second, 0],
+            Treatment::Limit(
+                Limit::Socket | Limit::RawSocket | Limit::Internet | Limit::Unix | Limit::Socketpair | Limit::Connected,
+            ) => match (first, second & 0xf) {
+                (1 | 2 | 10, 3) => [first, 3, 0],
+                (1, kind) => [first, kind, 0],
+                (2 | 10, kind) => [first, kind, third],
+                (16, _) => [first, 0, third],
+                _ => [first, 0, 0],
+            },
+            Treatment::Limit(
+                Limit::Itself
+                | Limit::OwnPriority
+                | Limit::OwnIoPriority
+                | Limit::Priority
+                | Limit::IoPriority
+                | Limit::Keyctl
+                | Limit::Ids { .. }
+                | Limit::Node { .. },
+            )
+            | Treatment::Allow
+            | Treatment::Refuse(_)
+            | Treatment::Done => [0; 3],
+        }
+    }
+
     fn treatment(&self, call: Option<&Call>) -> Treatment {
         call.map_or(Treatment::Refuse(ENOSYS), |call| self.with(call, self.powers))
     }

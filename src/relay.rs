@@ -23,6 +23,7 @@ use rustix::process::{
 };
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_name, set_no_new_privs};
 
+use crate::apply::Line;
 use crate::error::FAILED;
 use crate::greeting;
 use crate::supervise::timespec;
@@ -325,7 +326,9 @@ impl Target {
                 if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
                     return None;
                 }
-                let path = SocketAddrUnix::new(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
+                let mut path = Line::<32>::new();
+                path.print(format_args!("/proc/self/fd/{}\0", file.as_raw_fd())).ok()?;
+                let path = SocketAddrUnix::new(path.c_str().ok()?).ok()?;
                 match connect(&socket, &path) {
                     Ok(()) => Some((socket, Trying { target, next: 0, until: None, pause })),
                     Err(Errno::AGAIN) => {
@@ -385,6 +388,9 @@ struct Relay<'a> {
     busy: Vec<usize>,
     /// Connections that are tried elsewhere if nobody answers.
     trying: Vec<usize>,
+    /// Room for the next list of each.
+    moved: Vec<usize>,
+    tried: Vec<usize>,
     /// Gates that may have connections to be taken.
     knocked: Vec<bool>,
     /// The last accept failed for want of something.
@@ -414,6 +420,8 @@ impl<'a> Relay<'a> {
             free: Vec::new(),
             busy: Vec::new(),
             trying: Vec::new(),
+            moved: Vec::new(),
+            tried: Vec::new(),
             knocked: vec![false; holes.gates.len()],
             short: false,
             spare: Vec::new(),
@@ -511,7 +519,8 @@ impl<'a> Relay<'a> {
             Err(errno) => return Err(errno),
         };
         let (mut word, mut more) = (false, false);
-        let mut moving = core::mem::take(&mut self.busy);
+        // Lists are used again: memory is not given back.
+        let mut moving = core::mem::replace(&mut self.busy, core::mem::take(&mut self.moved));
         let did = ready + moving.len();
         for event in &events[..ready] {
             let flags = event.flags;
@@ -534,9 +543,11 @@ impl<'a> Relay<'a> {
         }
         moving.sort_unstable();
         moving.dedup();
-        for place in moving {
-            self.pump(place);
+        for place in &moving {
+            self.pump(*place);
         }
+        moving.clear();
+        self.moved = moving;
         self.try_others();
         self.welcome();
         Ok((did, word))
@@ -550,16 +561,18 @@ impl<'a> Relay<'a> {
 
     /// Tries those elsewhere that nobody has answered.
     fn try_others(&mut self) {
-        let mut trying = core::mem::take(&mut self.trying);
+        let mut trying = core::mem::replace(&mut self.trying, core::mem::take(&mut self.tried));
         trying.sort_unstable();
         trying.dedup();
-        for place in trying {
+        for place in trying.iter().copied() {
             match self.connections[place].as_ref().and_then(|connection| connection.trying) {
                 Some(Trying { until: Some(until), .. }) if until <= sys::now() => self.try_next(place),
                 Some(Trying { until: Some(_), .. }) => self.trying.push(place),
                 Some(Trying { until: None, .. }) | None => {}
             }
         }
+        trying.clear();
+        self.tried = trying;
     }
 
     fn has_room(&self) -> bool {

@@ -11,6 +11,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::io::{Errno, ReadWriteFlags, pwritev2, read, write};
 use rustix::termios::isatty;
 
+use crate::apply::Line;
 use crate::denied::{Refusal, Trace};
 use crate::supervise::timespec;
 use crate::sys::{self, Waiting};
@@ -31,14 +32,22 @@ pub(crate) struct Tracer<'a> {
     /// None once no process has the filter any more.
     listener: Option<OwnedFd>,
     lines: Lines,
-    /// By program and refusal, in order.
+    /// By what they are of, in order.
     seen: Vec<Seen>,
     /// Of those that were too many.
     untold: u64,
 }
 
+/// By what refusals are told apart: a program's name, as `who` gives it, and the call with
+/// those of its arguments that matter.
+type Key = (Name, u32, u32, [u32; 3]);
+
+/// A program's name as the kernel escapes it, with NULs behind.
+type Name = [u8; 64];
+
 /// One of a program's refusals.
 struct Seen {
+    key: Key,
     program: String,
     refusal: Refusal,
     times: u64,
@@ -80,20 +89,21 @@ impl<'a> Tracer<'a> {
             Err(Errno::NOENT | Errno::INTR) => return Ok(()),
             Err(errno) => return Err(errno),
         };
-        let (process, program) = who(waiting.thread);
+        let (process, name) = who(waiting.thread);
         if !waiting.is_there(listener)? {
             return Ok(());
         }
-        let refusal = self.trace.refusal(&waiting.made);
-        let times = match waiting.refuse(listener, refusal.errno) {
+        let made = &waiting.made;
+        let times = match waiting.refuse(listener, self.trace.errno(made)) {
             Ok(()) => 1,
             // It was killed. (Before Linux 5.19 a signal can have called it away, and
             // it then comes again.)
             Err(Errno::NOENT) => 0,
             Err(errno) => return Err(errno),
         };
-        let place = self.seen.binary_search_by(|seen| (&seen.program, &seen.refusal).cmp(&(&program, &refusal)));
-        let at = match place {
+        // Nothing that is known already takes any memory, which is not given back.
+        let key = (name, made.audit, made.number, self.trace.telling(made));
+        let at = match self.seen.binary_search_by(|seen| seen.key.cmp(&key)) {
             Ok(at) => {
                 self.seen[at].times += times;
                 return Ok(());
@@ -107,12 +117,12 @@ impl<'a> Tracer<'a> {
             self.untold += 1;
             return Ok(());
         }
-        let remedy = self.trace.remedy(&waiting.made);
+        let (program, refusal, remedy) = (shown_name(&name), self.trace.refusal(made), self.trace.remedy(made));
         if !refusal.falls_back {
             let (what, error) = (&refusal.what, refusal.error());
             self.lines.add(&format!("{program} (pid {process}) was refused {what} ({error}): {remedy}"), raw);
         }
-        self.seen.insert(at, Seen { program, refusal, times, remedy });
+        self.seen.insert(at, Seen { key, program, refusal, times, remedy });
         Ok(())
     }
 
@@ -148,24 +158,35 @@ impl<'a> Tracer<'a> {
 
 /// The process that thread `thread` is of, and its program's name, which anyone may
 /// give himself: what is said of it must not pass for more than one line.
-fn who(thread: u32) -> (u32, String) {
-    let mut bytes = [0; 512];
-    let mut told = status(thread, &mut bytes);
+fn who(thread: u32) -> (u32, Name) {
+    let mut told = status(thread);
     let process = told.1.unwrap_or(thread);
-    let mut bytes = [0; 512];
     if process != thread {
         // Threads have names of their own.
-        told = status(process, &mut bytes);
+        told = status(process);
     }
-    (process, told.0.map_or_else(|| "a program".into(), |name| shown(OsStr::from_bytes(name))))
+    (process, told.0)
+}
+
+fn shown_name(name: &Name) -> String {
+    match name.iter().position(|byte| *byte == 0).unwrap_or(name.len()) {
+        0 => "a program".into(),
+        end => shown(OsStr::from_bytes(&name[..end])),
+    }
 }
 
 /// The name and the process of a thread. A line's end in the name is escaped.
-fn status(thread: u32, bytes: &mut [u8; 512]) -> (Option<&[u8]>, Option<u32>) {
-    let file = openat(CWD, format!("/proc/{thread}/status"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+fn status(thread: u32) -> (Name, Option<u32>) {
+    let (mut path, mut bytes, mut name) = (Line::<32>::new(), [0; 512], [0; 64]);
+    let file = path
+        .print(format_args!("/proc/{thread}/status\0"))
+        .and_then(|()| openat(CWD, path.c_str()?, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()));
     let length = file.and_then(|file| read(&file, bytes.as_mut_slice())).unwrap_or(0);
     let mut lines = bytes[..length].split(|byte| *byte == b'\n');
-    let name = lines.next().and_then(|line| line.strip_prefix(b"Name:\t"));
+    if let Some(said) = lines.next().and_then(|line| line.strip_prefix(b"Name:\t")) {
+        let length = said.len().min(name.len());
+        name[..length].copy_from_slice(&said[..length]);
+    }
     let process = lines.find_map(|line| line.strip_prefix(b"Tgid:\t"));
     (name, process.and_then(|number| core::str::from_utf8(number).ok()?.parse().ok()))
 }
@@ -309,9 +330,10 @@ mod tests {
     fn processes_have_names_and_threads_have_those_of_their_processes() {
         let own = std::fs::read_to_string("/proc/self/comm").unwrap();
         let (process, name) = who(std::process::id());
-        assert_eq!((process, name.as_str()), (std::process::id(), own.trim_end()));
+        assert_eq!((process, shown_name(&name).as_str()), (std::process::id(), own.trim_end()));
         let thread = rustix::thread::gettid().as_raw_pid();
         assert_eq!(who(thread.unsigned_abs()), (process, name));
-        assert_eq!(who(u32::MAX), (u32::MAX, "a program".into()));
+        assert_eq!(who(u32::MAX), (u32::MAX, [0; 64]));
+        assert_eq!(shown_name(&[0; 64]), "a program");
     }
 }
