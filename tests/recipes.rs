@@ -455,6 +455,22 @@ print(json.dumps(c['command'] + c['args']))",
     assert_eq!(fs::read_to_string(s.0.join("work/result")).unwrap(), "done\n");
 }
 
+/// As in a pod, where a signal whose action is the default would be lost.
+#[test]
+fn as_process_1_it_is_told_to_end_and_returns_the_commands_status() {
+    let s = Scratch::new();
+    let script = "unshare --user --map-current-user --pid --fork --kill-child jail --degrade proc --rw . -- sh -c '
+    trap \"exit 9\" TERM; touch up; while :; do sleep 0.1; done' &
+outer=$!
+for i in $(seq 200); do [ ! -e up ] || break; sleep 0.1; done
+inner=$(pgrep -P $outer)
+grep NSpid /proc/$inner/status | cut -f 3
+kill -TERM $inner
+wait $outer
+echo $?";
+    assert_eq!(outside_in(&s.0, false, script).good(), "1\n9");
+}
+
 /// By root, as nobody else can build images on every machine: buildah, in the two ways
 /// that it isolates a step.
 #[test]
