@@ -300,7 +300,7 @@ fn the_unit_is_good_and_what_it_starts_is_jailed() {
     let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
     // No systemd that gives a cgroup, and another command.
     let (flags, _) = line.split_once(" -- ").unwrap();
-    let flags = flags.replace("--memory 512m --tasks 64 ", "").replace("8080", "8127");
+    let flags = flags.replace("--memory 512m --tasks 64 ", "").replace("127.0.0.7:8080", "127.0.0.7:0:8080");
     let tried = outside_in(
         &s.0,
         false,
