@@ -205,9 +205,18 @@ wheel.close()";
     let page =
         b"<!DOCTYPE html><html><body><a href=\"/files/dep-1.0-py3-none-any.whl\">dep-1.0-py3-none-any.whl</a></body></html>"
             .to_vec();
-    let source = b"<!DOCTYPE html><html><body><a href=\"/files/dep-2.0.tar.gz\">dep-2.0.tar.gz</a></body></html>".to_vec();
+    let source = b"<!DOCTYPE html><html><body><a href=\"/files/source-1.0.tar.gz\">source-1.0.tar.gz</a></body></html>".to_vec();
+    // Whose setup.py runs as soon as it is fetched, if it is.
+    let ran = s.0.join("work/wheels/ran");
+    s.file(
+        "source-1.0/setup.py",
+        &format!("open({ran:?}, 'w')\nimport setuptools\nsetuptools.setup(name='source', version='1.0')\n"),
+    );
+    outside_in(&s.0, false, "tar -czf source-1.0.tar.gz source-1.0").good();
+    let tarball = fs::read(s.0.join("source-1.0.tar.gz")).unwrap();
     let (port, asked) = serve(|_| {
         HashMap::from([
+            ("/files/source-1.0.tar.gz".to_owned(), tarball),
             ("/simple/dep/".to_owned(), page),
             ("/simple/source/".to_owned(), source),
             ("/files/dep-1.0-py3-none-any.whl".to_owned(), wheel),
@@ -230,6 +239,7 @@ wheel.close()";
     // What would have to be built is refused, and another index is not reached.
     s.file("work/requirements.txt", "source\n");
     assert_eq!(run().status, 1);
+    assert!(!ran.exists());
     s.file("work/requirements.txt", &format!("--extra-index-url http://127.0.0.1:{port}/other\ndep==3.0\n"));
     assert_eq!(run().status, 1);
     assert!(!asked.lock().unwrap().iter().any(|path| path.starts_with("/other")), "{asked:?}");
@@ -483,7 +493,7 @@ fn an_images_build_step_is_jailed() {
     }
     let s = Scratch::new();
     s.tree("base");
-    s.dir("base/etc");
+    fs::set_permissions(s.dir("base/etc"), fs::Permissions::from_mode(0o777)).unwrap();
     s.dir("base/usr/bin");
     program(
         &s,
