@@ -122,7 +122,7 @@ fn cargo_builds_and_runs_in_jails() {
     );
     s.file("crate/src/main.rs", &main);
     recipe(&s, "cargo-build", "cargo-build");
-    let env = format!("export FETCHED=yes CARGO_HOME=$PWD/../cargo PATH={}:$PATH\n", rust.join("bin").display());
+    let env = format!("export REACH= CARGO_HOME=$PWD/../cargo PATH={}:$PATH\n", rust.join("bin").display());
     let run = |script: &str| outside_in(&s.0.join("crate"), false, &format!("{env}{script}"));
     let all = "secret source network variable";
     assert_eq!(run("cargo run --quiet").good(), format!("build: {all}; run: {all}"), "without jails all is to be had");
@@ -133,6 +133,44 @@ fn cargo_builds_and_runs_in_jails() {
     assert_eq!(run("cargo run --quiet").good(), "build: ; run:");
     let tested = run("RUST_BACKTRACE=1 cargo test --quiet");
     assert!(tested.good().contains("1 passed"), "{tested:#?}");
+}
+
+#[test]
+fn cargo_fetches_from_the_registry_alone() {
+    let Some(rust) = input("rust") else { return };
+    let s = Scratch::new();
+    s.file("dep-1.0.0/Cargo.toml", "[package]\nname = \"dep\"\nversion = \"1.0.0\"\nedition = \"2021\"\n");
+    s.file("dep-1.0.0/src/lib.rs", "pub const WORD: u32 = 42;\n");
+    let sum = outside_in(&s.0, false, "tar -czf dep.crate dep-1.0.0 && sha256sum dep.crate");
+    let sum = sum.good().split(' ').next().unwrap();
+    let (port, asked) = serve(|port| {
+        let entry = format!(r#"{{"name":"dep","vers":"1.0.0","deps":[],"cksum":"{sum}","features":{{}},"yanked":false}}"#);
+        HashMap::from([
+            ("/config.json".to_owned(), format!(r#"{{"dl":"http://index.test:{port}/dl"}}"#).into_bytes()),
+            ("/3/d/dep".to_owned(), entry.into_bytes()),
+            ("/dl/dep/1.0.0/download".to_owned(), fs::read(s.0.join("dep.crate")).unwrap()),
+        ])
+    });
+    let config = format!(
+        "[source.crates-io]\nreplace-with = \"double\"\n[source.double]\nregistry = \"sparse+http://index.test:{port}/\"\n"
+    );
+    s.file("cargo/config.toml", &config);
+    s.file(
+        "crate/Cargo.toml",
+        "[package]\nname = \"uses\"\nversion = \"1.0.0\"\nedition = \"2021\"\n[dependencies]\ndep = \"1\"\n",
+    );
+    s.file(
+        "crate/Cargo.lock",
+        &format!("version = 3\n\n[[package]]\nname = \"dep\"\nversion = \"1.0.0\"\nsource = \"registry+https://github.com/rust-lang/crates.io-index\"\nchecksum = \"{sum}\"\n\n[[package]]\nname = \"uses\"\nversion = \"1.0.0\"\ndependencies = [\n \"dep\",\n]\n"),
+    );
+    s.file("crate/src/main.rs", "fn main() { println!(\"{}\", dep::WORD); }\n");
+    recipe(&s, "cargo-build", "cargo-build");
+    let script = format!(
+        "export REACH=index.test:{port}=127.0.0.1:{port} CARGO_HOME=$PWD/../cargo PATH={}:$PATH\n../cargo-build && ./target/debug/uses",
+        rust.join("bin").display()
+    );
+    assert_eq!(outside_in(&s.0.join("crate"), false, &script).good(), "42");
+    assert!(asked.lock().unwrap().contains(&"/dl/dep/1.0.0/download".to_owned()), "{asked:?}");
 }
 
 #[test]
