@@ -562,7 +562,8 @@ impl<'a> State<'a> {
         let dir = self.proc_self.as_ref().ok_or(Errno::BADF)?;
         let file = openat(dir, c"../sys/user/max_user_namespaces", flags, Mode::empty()).or_else(|errno| {
             let own = c"proc/sys/user/max_user_namespaces";
-            openat2(self.root()?, own, flags, Mode::empty(), RESOLVE | ResolveFlags::BENEATH).map_err(|_| errno)
+            let root = self.root().map_err(|_| errno)?;
+            openat2(root, own, flags, Mode::empty(), RESOLVE | ResolveFlags::BENEATH).map_err(|_| errno)
         })?;
         write(&file, b"0").map(drop)
     }

@@ -155,9 +155,9 @@ fn explain_times_the_steps_of_the_plan_and_executes_nothing() {
     let planned = steps(plan.good(), "  ");
     let times: Vec<(f64, String)> = timed
         .lines()
-        .filter_map(|line| line.strip_prefix("  "))
         .filter_map(|line| line.trim_start().split_once("  "))
-        .map(|(time, name)| (time.parse().expect(name), name.to_owned()))
+        // A slow one may fill the column.
+        .filter_map(|(time, name)| Some((time.parse().ok()?, name.to_owned())))
         .collect();
     for step in planned.iter().filter(|step| !step.starts_with("environment: ") && !step.starts_with("execute ")) {
         assert!(times.iter().any(|(_, name)| name == step), "{step} is not in {timed}");

@@ -122,7 +122,7 @@ fn cargo_builds_and_runs_in_jails() {
     );
     s.file("crate/src/main.rs", &main);
     recipe(&s, "cargo-build", "cargo-build");
-    let env = format!("export FETCHED=yes CARGO_HOME=$PWD/../cargo PATH={}:$PATH\n", rust.join("bin").display());
+    let env = format!("export REACH= CARGO_HOME=$PWD/../cargo PATH={}:$PATH\n", rust.join("bin").display());
     let run = |script: &str| outside_in(&s.0.join("crate"), false, &format!("{env}{script}"));
     let all = "secret source network variable";
     assert_eq!(run("cargo run --quiet").good(), format!("build: {all}; run: {all}"), "without jails all is to be had");
@@ -133,6 +133,44 @@ fn cargo_builds_and_runs_in_jails() {
     assert_eq!(run("cargo run --quiet").good(), "build: ; run:");
     let tested = run("RUST_BACKTRACE=1 cargo test --quiet");
     assert!(tested.good().contains("1 passed"), "{tested:#?}");
+}
+
+#[test]
+fn cargo_fetches_from_the_registry_alone() {
+    let Some(rust) = input("rust") else { return };
+    let s = Scratch::new();
+    s.file("dep-1.0.0/Cargo.toml", "[package]\nname = \"dep\"\nversion = \"1.0.0\"\nedition = \"2021\"\n");
+    s.file("dep-1.0.0/src/lib.rs", "pub const WORD: u32 = 42;\n");
+    let sum = outside_in(&s.0, false, "tar -czf dep.crate dep-1.0.0 && sha256sum dep.crate");
+    let sum = sum.good().split(' ').next().unwrap();
+    let (port, asked) = serve(|port| {
+        let entry = format!(r#"{{"name":"dep","vers":"1.0.0","deps":[],"cksum":"{sum}","features":{{}},"yanked":false}}"#);
+        HashMap::from([
+            ("/config.json".to_owned(), format!(r#"{{"dl":"http://index.test:{port}/dl"}}"#).into_bytes()),
+            ("/3/d/dep".to_owned(), entry.into_bytes()),
+            ("/dl/dep/1.0.0/download".to_owned(), fs::read(s.0.join("dep.crate")).unwrap()),
+        ])
+    });
+    let config = format!(
+        "[source.crates-io]\nreplace-with = \"double\"\n[source.double]\nregistry = \"sparse+http://index.test:{port}/\"\n"
+    );
+    s.file("cargo/config.toml", &config);
+    s.file(
+        "crate/Cargo.toml",
+        "[package]\nname = \"uses\"\nversion = \"1.0.0\"\nedition = \"2021\"\n[dependencies]\ndep = \"1\"\n",
+    );
+    s.file(
+        "crate/Cargo.lock",
+        &format!("version = 3\n\n[[package]]\nname = \"dep\"\nversion = \"1.0.0\"\nsource = \"registry+https://github.com/rust-lang/crates.io-index\"\nchecksum = \"{sum}\"\n\n[[package]]\nname = \"uses\"\nversion = \"1.0.0\"\ndependencies = [\n \"dep\",\n]\n"),
+    );
+    s.file("crate/src/main.rs", "fn main() { println!(\"{}\", dep::WORD); }\n");
+    recipe(&s, "cargo-build", "cargo-build");
+    let script = format!(
+        "export REACH=index.test:{port}=127.0.0.1:{port} CARGO_HOME=$PWD/../cargo PATH={}:$PATH\n../cargo-build && ./target/debug/uses",
+        rust.join("bin").display()
+    );
+    assert_eq!(outside_in(&s.0.join("crate"), false, &script).good(), "42");
+    assert!(asked.lock().unwrap().contains(&"/dl/dep/1.0.0/download".to_owned()), "{asked:?}");
 }
 
 #[test]
@@ -205,9 +243,18 @@ wheel.close()";
     let page =
         b"<!DOCTYPE html><html><body><a href=\"/files/dep-1.0-py3-none-any.whl\">dep-1.0-py3-none-any.whl</a></body></html>"
             .to_vec();
-    let source = b"<!DOCTYPE html><html><body><a href=\"/files/dep-2.0.tar.gz\">dep-2.0.tar.gz</a></body></html>".to_vec();
+    let source = b"<!DOCTYPE html><html><body><a href=\"/files/source-1.0.tar.gz\">source-1.0.tar.gz</a></body></html>".to_vec();
+    // Whose setup.py runs as soon as it is fetched, if it is.
+    let ran = s.0.join("work/wheels/ran");
+    s.file(
+        "source-1.0/setup.py",
+        &format!("open({ran:?}, 'w')\nimport setuptools\nsetuptools.setup(name='source', version='1.0')\n"),
+    );
+    outside_in(&s.0, false, "tar -czf source-1.0.tar.gz source-1.0").good();
+    let tarball = fs::read(s.0.join("source-1.0.tar.gz")).unwrap();
     let (port, asked) = serve(|_| {
         HashMap::from([
+            ("/files/source-1.0.tar.gz".to_owned(), tarball),
             ("/simple/dep/".to_owned(), page),
             ("/simple/source/".to_owned(), source),
             ("/files/dep-1.0-py3-none-any.whl".to_owned(), wheel),
@@ -230,6 +277,7 @@ wheel.close()";
     // What would have to be built is refused, and another index is not reached.
     s.file("work/requirements.txt", "source\n");
     assert_eq!(run().status, 1);
+    assert!(!ran.exists());
     s.file("work/requirements.txt", &format!("--extra-index-url http://127.0.0.1:{port}/other\ndep==3.0\n"));
     assert_eq!(run().status, 1);
     assert!(!asked.lock().unwrap().iter().any(|path| path.starts_with("/other")), "{asked:?}");
@@ -300,7 +348,7 @@ fn the_unit_is_good_and_what_it_starts_is_jailed() {
     let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
     // No systemd that gives a cgroup, and another command.
     let (flags, _) = line.split_once(" -- ").unwrap();
-    let flags = flags.replace("--memory 512m --tasks 64 ", "").replace("8080", "8127");
+    let flags = flags.replace("--memory 512m --tasks 64 ", "").replace("127.0.0.7:8080", "127.0.0.7:0:8080");
     let tried = outside_in(
         &s.0,
         false,
@@ -455,6 +503,22 @@ print(json.dumps(c['command'] + c['args']))",
     assert_eq!(fs::read_to_string(s.0.join("work/result")).unwrap(), "done\n");
 }
 
+/// As in a pod, where a signal whose action is the default would be lost.
+#[test]
+fn as_process_1_it_is_told_to_end_and_returns_the_commands_status() {
+    let s = Scratch::new();
+    let script = "unshare --user --map-current-user --pid --fork --kill-child jail --degrade proc --rw . -- sh -c '
+    trap \"exit 9\" TERM; touch up; while :; do sleep 0.1; done' &
+outer=$!
+for i in $(seq 200); do [ ! -e up ] || break; sleep 0.1; done
+inner=$(pgrep -P $outer)
+grep NSpid /proc/$inner/status | cut -f 3
+kill -TERM $inner
+wait $outer
+echo $?";
+    assert_eq!(outside_in(&s.0, false, script).good(), "1\n9");
+}
+
 /// By root, as nobody else can build images on every machine: buildah, in the two ways
 /// that it isolates a step.
 #[test]
@@ -467,7 +531,7 @@ fn an_images_build_step_is_jailed() {
     }
     let s = Scratch::new();
     s.tree("base");
-    s.dir("base/etc");
+    fs::set_permissions(s.dir("base/etc"), fs::Permissions::from_mode(0o777)).unwrap();
     s.dir("base/usr/bin");
     program(
         &s,

@@ -305,6 +305,17 @@ fn the_check_says_what_a_launch_would() {
 }
 
 #[test]
+fn the_check_says_that_proc_sys_is_not_to_be_written() {
+    let program = jail().to_str().unwrap();
+    let covered = "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys";
+    let mut outer = command(Path::new("unshare"), Path::new("/"), false);
+    outer.args(["-Urm", "unshare", "-Urmpf", "--mount-proc", "sh", "-c", &format!("{covered} && {program} --check")]);
+    let out = outcome(outer);
+    let line = out.out.lines().find(|line| line.starts_with("no user namespaces inside")).unwrap();
+    assert!(line.contains("Read-only file system") && out.out.contains("/proc/sys may not be written here"), "{out:#?}");
+}
+
+#[test]
 fn a_directory_for_a_standard_stream_is_refused() {
     let s = Scratch::new();
     s.file("f", "x");
