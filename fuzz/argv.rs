@@ -27,6 +27,8 @@ mod filter;
 mod flags;
 #[path = "../src/host.rs"]
 mod host;
+#[path = "../src/index.rs"]
+mod index;
 #[path = "../src/landlock.rs"]
 mod landlock;
 #[path = "../src/place.rs"]
@@ -35,8 +37,12 @@ mod place;
 mod plan;
 #[path = "../src/policy.rs"]
 mod policy;
+#[path = "../src/program.rs"]
+mod program;
 #[path = "../src/reach.rs"]
 mod reach;
+#[path = "../src/resolver.rs"]
+mod resolver;
 #[path = "../src/rlimits.rs"]
 mod rlimits;
 #[path = "../src/seccomp.rs"]
@@ -74,8 +80,8 @@ fn words(data: &[u8]) -> Vec<OsString> {
 }
 
 fn explained(typed: args::Typed, host: &Host) -> Option<String> {
-    let Ok(Request::Explain(policy, _) | Request::Run(policy)) = policy::interpret(typed) else { return None };
-    let plan = plan::build(&policy, host).ok()?;
+    let Ok(Request::Explain(mut policy, _) | Request::Run(mut policy)) = policy::interpret(typed) else { return None };
+    let plan = plan::build(&mut policy, host).ok()?;
     let _ = explain::text(&plan);
     let json = explain::to_json(&plan);
     if let Err(error) = serde_json::from_str::<serde_json::Value>(&json) {

@@ -25,7 +25,6 @@ use rustix::thread::{
     CapabilitySet, CapabilitySets, CpuSet, configure_capability_in_ambient_set, nanosleep, remove_capability_from_bounding_set,
     sched_getaffinity, sched_setaffinity, set_capabilities, set_name, set_no_new_privs, set_thread_groups,
 };
-use rustix::time::{ClockId, clock_gettime};
 
 use crate::beside;
 use crate::caps;
@@ -461,7 +460,7 @@ impl<'a> State<'a> {
             }
             Op::LoopbackAddress { address } => loopback::add(*address),
             Op::Listen { at, hole } => self.reacher.as_ref().ok_or(Errno::BADF)?.listen(at, *hole),
-            Op::AwaitNetwork | Op::AwaitPublisher => {
+            Op::AwaitNetwork { .. } | Op::AwaitPublisher => {
                 Report::AwaitsNetwork.send(self.report);
                 self.wait_for_launcher()
             }
@@ -641,8 +640,8 @@ impl<'a> State<'a> {
     fn set_clocks(&self, wanted: Duration) -> Result<(), Errno> {
         sys::unshare(libc::CLONE_NEWTIME)?;
         let mut lines = Line::<128>::new();
-        for (number, clock) in [(libc::CLOCK_MONOTONIC, ClockId::Monotonic), (libc::CLOCK_BOOTTIME, ClockId::Boottime)] {
-            let now = clock_gettime(clock);
+        for number in [libc::CLOCK_MONOTONIC, libc::CLOCK_BOOTTIME] {
+            let now = sys::clock(number);
             let mut seconds = i64::try_from(wanted.as_secs()).map_err(|_| Errno::RANGE)? - now.tv_sec;
             let mut rest = i64::from(wanted.subsec_nanos()) - now.tv_nsec;
             if rest < 0 {

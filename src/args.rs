@@ -6,9 +6,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use lexopt::Arg;
 
-use crate::error::{Asked, Error};
+use crate::error::{Asked, Error, Layer, Words};
 use crate::flags::{self, FLAGS, Flag, Takes};
-use crate::text::{nearest, shown};
+use crate::text::{about, nearest, shown};
 
 /// One flag and what followed it.
 #[derive(Debug)]
@@ -54,19 +54,18 @@ pub fn parse(words: Vec<OsString>, read: &dyn Fn(&OsStr) -> Result<Vec<u8>, Stri
     let (files, mut flags): (Vec<Given>, Vec<Given>) = typed.flags.into_iter().partition(|given| given.flag.long == "args");
     for (index, file) in files.iter().enumerate() {
         if files[..index].iter().any(|other| other.values == file.values) {
-            return Err(Error::usage(file.asked().text().to_owned(), "given twice", "name each file once"));
+            return Err(Error::usage(file.asked(), "given twice", "name each file once"));
         }
-        let asked = Some(file.asked().text().to_owned());
-        let bytes = read(&file.values[0]).map_err(|problem| Error {
-            layer: crate::error::Layer::Files,
-            ..Error::usage(asked.clone(), problem, "name a readable file, - for standard input, or /dev/fd/N")
+        let asked = Some(file.asked());
+        let bytes = read(&file.values[0]).map_err(|problem| {
+            Error::usage(asked, problem, "name a readable file, - for standard input, or /dev/fd/N").met("", Layer::Files)
         })?;
         let start = flags.len();
         let command = parse_into(split(&bytes), &mut flags)?;
         if let Some(word) = command.first() {
             return Err(Error::usage(
                 asked,
-                format!("{} is not a flag", shown(word)),
+                about("", word, " is not a flag"),
                 "give the command on the command line; a file holds flags, one word a line",
             ));
         }
@@ -77,12 +76,12 @@ pub fn parse(words: Vec<OsString>, read: &dyn Fn(&OsStr) -> Result<Vec<u8>, Stri
     if let Some(file) = files.iter().find(|file| file.values[0] == "-") {
         if let Some(other) = flags.iter().find(|given| given.flag.long == "file" && given.values[0] == "0") {
             let problem = format!("standard input is read by {} too", other.asked().text());
-            return Err(Error::usage(file.asked().text().to_owned(), problem, "open another descriptor for one of the two"));
+            return Err(Error::usage(file.asked(), problem, "open another descriptor for one of the two"));
         }
     }
     for (index, given) in flags.iter().enumerate() {
         if !given.flag.repeats && flags[..index].iter().any(|other| other.flag == given.flag) {
-            return Err(Error::usage(given.asked().text().to_owned(), "given twice", format!("give --{} once", given.flag.long)));
+            return Err(Error::usage(given.asked(), "given twice", format!("give --{} once", given.flag.long)));
         }
     }
     typed.flags = flags;
@@ -114,7 +113,7 @@ fn parse_into(words: Vec<OsString>, flags: &mut Vec<Given>) -> Result<Vec<OsStri
             Some(Arg::Short(c)) => {
                 let typed = format!("-{}", c.escape_default());
                 return Err(Error::usage(
-                    typed,
+                    Asked::typed(typed),
                     "unknown flag; all flags are long",
                     "see jail --help, or put -- before the command",
                 ));
@@ -146,7 +145,7 @@ fn parse_into(words: Vec<OsString>, flags: &mut Vec<Given>) -> Result<Vec<OsStri
 fn value(parser: &mut lexopt::Parser, flag: &Flag, name: &str) -> Result<OsString, Error> {
     let missing = |got: &str| {
         Error::usage(
-            format!("--{}", flag.long),
+            Asked::new(flag.long, &[]),
             format!("{name} is missing{got}"),
             format!(
                 "write --{} {}",
@@ -168,7 +167,7 @@ fn value(parser: &mut lexopt::Parser, flag: &Flag, name: &str) -> Result<OsStrin
         Some(mut raw) => match raw.peek() {
             None => Err(missing("")),
             Some(next) if next.as_bytes().starts_with(b"--") => {
-                Err(missing(&format!(" ({} follows; after = it would be taken)", shown(next))))
+                Err(missing(&about(" (", next, " follows; after = it would be taken)")))
             }
             Some(_) => raw.next().ok_or_else(|| missing("")),
         },
@@ -177,25 +176,25 @@ fn value(parser: &mut lexopt::Parser, flag: &Flag, name: &str) -> Result<OsStrin
 }
 
 fn unknown(long: &str) -> Error {
-    let remedy = match nearest(long, FLAGS.iter().map(|flag| flag.long)) {
-        Some(near) => format!("did you mean --{near}?"),
+    let remedy: Words = match nearest(long, FLAGS.iter().map(|flag| flag.long)) {
+        Some(near) => format!("did you mean --{near}?").into(),
         None => "see jail --help".into(),
     };
-    Error::usage(format!("--{}", shown(long)), "unknown flag", remedy)
+    Error::usage(Asked::new(&shown(long), &[]), "unknown flag", remedy)
 }
 
 /// lexopt's own complaints: only a value for a flag that takes none is left.
 fn needless(error: &lexopt::Error) -> Error {
     match error {
         lexopt::Error::UnexpectedValue { option, value } => {
-            Error::usage(option.clone(), format!("takes no value, {} was given", shown(value)), "leave it out")
+            Error::usage(Asked::typed(option.clone()), about("takes no value, ", value, " was given"), "leave it out")
         }
         lexopt::Error::MissingValue { .. }
         | lexopt::Error::UnexpectedOption(_)
         | lexopt::Error::UnexpectedArgument(_)
         | lexopt::Error::NonUnicodeValue(_)
         | lexopt::Error::ParsingFailed { .. }
-        | lexopt::Error::Custom(_) => Error::usage(None, error.to_string(), "see jail --help"),
+        | lexopt::Error::Custom(_) => Error::usage(None, "the command line cannot be read", "see jail --help"),
     }
 }
 

@@ -10,7 +10,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{WaitOptions, waitpid};
 
 use crate::diagnose::{self, Signs};
-use crate::error::{Asked, Error, Layer};
+use crate::error::{Asked, Error, Layer, Words};
 use crate::filter;
 use crate::host::Host;
 use crate::landlock::HAS_FILES;
@@ -29,7 +29,7 @@ struct Finding {
     /// Does a jail without flags need it?
     needed: bool,
     detail: String,
-    remedy: String,
+    remedy: Words,
 }
 
 /// One layer, and how it is tried: a jail of it alone.
@@ -43,12 +43,9 @@ struct Trial {
 
 /// Each layer that a jail without flags has, Landlock apart.
 fn trials(host: &Host) -> Vec<Trial> {
-    let ids = MapIds(host).op();
-    let trial = |layer, degradable, namespaces, ops: Vec<Op>| Trial {
-        layer,
-        degradable,
-        namespaces: namespaces | libc::CLONE_NEWUSER,
-        ops: [vec![ids.clone()], ops].concat(),
+    let trial = |layer, degradable, namespaces, mut ops: Vec<Op>| {
+        ops.insert(0, MapIds(host).op());
+        Trial { layer, degradable, namespaces: namespaces | libc::CLONE_NEWUSER, ops }
     };
     let root = vec![Op::RootMemory, Op::EnterRoot];
     let name = vec![Op::Hostname { name: "jail".into() }];
@@ -78,12 +75,8 @@ pub fn lacks(layers: &[Degradable], host: &Host, arguments: &Arguments) -> Resul
     let failed = |errno: Errno| {
         let (layer, remedy) = diagnose::refused(errno, &Signs::default())
             .unwrap_or((Layer::Kernel, "start again: someone killed it, perhaps".into()));
-        Error {
-            doing: "try what this machine refuses".into(),
-            errno: Some(errno.raw_os_error()),
-            layer,
-            ..Error::usage(Some("--degrade".into()), errno.to_string(), remedy)
-        }
+        let error = Error::usage(Asked::new("degrade", &[]), errno.to_string(), remedy).numbered(errno);
+        error.met("try what this machine refuses", layer)
     };
     let all = layers.contains(&Degradable::Namespaces);
     let asked = |layer: Degradable| layers.contains(&layer) || all && layer.is_a_namespace();
@@ -91,13 +84,14 @@ pub fn lacks(layers: &[Degradable], host: &Host, arguments: &Arguments) -> Resul
     if asked(Degradable::Landlock) && host.landlock_abi < HAS_FILES {
         lacks.push((Degradable::Landlock, if host.landlock_refused { Layer::Container } else { Layer::Kernel }));
     }
-    let trials: Vec<Trial> = trials(host).into_iter().filter(|trial| asked(trial.degradable)).collect();
+    let wanted = || trials(host).into_iter().filter(|trial| asked(trial.degradable));
+    let trials: Vec<Trial> = wanted().collect();
     if trials.is_empty() {
         return Ok(lacks);
     }
     let answers = in_a_child(|| {
         let signs = Signs::read();
-        trials.iter().map(|trial| try_out(&bare(trial.namespaces, trial.ops.clone()), arguments, &signs)).collect()
+        wanted().map(|trial| try_out(&bare(trial.namespaces, trial.ops), arguments, &signs)).collect()
     });
     let answers = answers.and_then(|answers| if answers.len() == trials.len() { Ok(answers) } else { Err(Errno::CHILD) });
     for (trial, answer) in trials.iter().zip(answers.map_err(failed)?) {
@@ -105,8 +99,9 @@ pub fn lacks(layers: &[Degradable], host: &Host, arguments: &Arguments) -> Resul
             Answer::Works => None,
             Answer::Refused(layer) => Some(layer),
             Answer::Untried(errno) => {
-                let doing = format!("try whether this machine refuses a layer: {}", trial.layer);
-                return Err(Error { doing, ..failed(errno) });
+                let mut error = failed(errno);
+                error.doing = format!("try whether this machine refuses a layer: {}", trial.layer).into();
+                return Err(error);
             }
         };
         if let Some(layer) = layer {
@@ -192,7 +187,7 @@ fn in_a_child(try_all: impl FnOnce() -> Vec<Result<(), Error>>) -> Result<Vec<An
 
 /// Tries everything; gives what is to be printed, and whether a jail without flags
 /// would start.
-pub fn run(policy: &Policy, host: &mut Host, arguments: &Arguments, format: Format) -> (String, bool) {
+pub fn run(policy: &mut Policy, host: &mut Host, arguments: &Arguments, format: Format) -> (String, bool) {
     let signs = Signs::read();
     let mut findings = Vec::new();
     let mut missing: Vec<Degradable> = Vec::new();
@@ -215,7 +210,7 @@ pub fn run(policy: &Policy, host: &mut Host, arguments: &Arguments, format: Form
     findings.push(uptime(host, arguments, &signs));
 
     // All of it together, up to the command, which is none.
-    let whole = |policy: &Policy| {
+    let whole = |policy: &mut Policy| {
         plan::build(policy, host).and_then(|mut plan| {
             nothing_to_execute(&mut plan);
             try_out(&plan, arguments, &signs)
@@ -229,8 +224,8 @@ pub fn run(policy: &Policy, host: &mut Host, arguments: &Arguments, format: Form
         let names = named.iter().map(|layer| layer.name()).collect::<Vec<_>>().join(",");
         let asked = Asked::new("degrade", &[names.into()]);
         let detail = asked.text().to_owned();
-        let less = Policy { degrade: Some(Setting { value: named, asked: Some(asked) }), ..policy.clone() };
-        let without = finding("a jail without these", false, whole(&less));
+        policy.degrade = Some(Setting { value: named, asked: Some(asked) });
+        let without = finding("a jail without these", false, whole(policy));
         findings.push(if without.works { Finding { detail, ..without } } else { without });
     }
     let text = match format {
@@ -298,11 +293,11 @@ fn try_out(plan: &Plan, arguments: &Arguments, signs: &Signs) -> Result<(), Erro
 
 fn finding(layer: &'static str, needed: bool, tried: Result<(), Error>) -> Finding {
     match tried {
-        Ok(()) => Finding { layer, works: true, needed, detail: String::new(), remedy: String::new() },
+        Ok(()) => Finding { layer, works: true, needed, detail: String::new(), remedy: "".into() },
         Err(error) => {
             let doing = if error.doing.is_empty() { String::new() } else { format!("{}: ", error.doing) };
             let detail = format!("{doing}{}; refused by {}", error.problem, error.layer);
-            Finding { layer, works: false, needed, detail, remedy: error.remedy }
+            Finding { layer, works: false, needed, detail, remedy: error.remedy.clone() }
         }
     }
 }
@@ -386,7 +381,7 @@ fn text(findings: &[Finding]) -> String {
         out.push_str(format!("{layer:<26} {word:<4} {detail}").trim_end());
         out.push('\n');
         // What refuses all namespaces is told once.
-        if !remedy.is_empty() && !told.contains(&remedy.as_str()) {
+        if !remedy.is_empty() && !told.contains(&&**remedy) {
             told.push(remedy);
             out.push_str(&format!("{:<31} {remedy}\n", ""));
         }
@@ -400,7 +395,7 @@ fn to_json(findings: &[Finding], starts: bool) -> String {
             "{{\"layer\":{},\"works\":{works},\"needed\":{needed},\"detail\":{},\"remedy\":{}}}",
             json(layer),
             json(detail),
-            json(remedy)
+            json(&**remedy)
         )
     });
     format!("{{\"starts\":{starts},\"layers\":[{}]}}\n", each.collect::<Vec<_>>().join(","))

@@ -6,19 +6,17 @@
 //! policy. Where none of them can, and where a flag asks for what cannot be had, the
 //! launch is refused.
 
-use crate::error::{Asked, Error, Layer};
+use crate::error::{Asked, Error, Layer, Words};
 use crate::filter::{Change, Subject};
 use crate::host::Host;
 use crate::landlock::{HAS_FILES, HAS_SCOPES, HAS_TRUNCATE};
 use crate::policy::{Access, Anchor, Degradable, Entry, Init, Landlock, Net, Policy, Seccomp, Setting, What};
 use crate::seccomp::{EAFNOSUPPORT, ENOSYS, Treatment};
-use crate::syscalls::Limit;
+use crate::syscalls::{Limit, PROCESSES, SOCKETS};
 
 /// What is left to be done.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Degraded {
-    /// The policy, without what is done without.
-    pub policy: Policy,
     /// No namespace is made: the command sees the host's files, and Landlock which
     /// of them it may open.
     pub bare: bool,
@@ -36,14 +34,15 @@ pub struct Degraded {
     pub names: Vec<&'static str>,
 }
 
-/// What the policy is on a machine that refuses a part of it; None where nothing is
-/// done without.
+/// Takes out of the policy what this machine refuses of it, and is named; gives the rest
+/// of what follows from that.
 ///
 /// # Errors
 /// What was asked for cannot be given so, and is not named.
-pub fn degrade(policy: &Policy, host: &Host) -> Result<Option<Degraded>, Error> {
-    let Some(Setting { value, asked: Some(asked) }) = &policy.degrade else { return Ok(None) };
-    let mut all = Without { named: value, asked, host, out: Degraded::nothing(policy) };
+pub fn degrade(policy: &mut Policy, host: &Host) -> Result<Degraded, Error> {
+    let Some(Setting { value, asked: Some(asked) }) = &policy.degrade else { return Ok(Degraded::default()) };
+    let (named, asked) = (value.clone(), *asked);
+    let mut all = Without { named, asked, host, policy, out: Degraded::default() };
     all.landlock()?;
     all.seccomp()?;
     if all.lacks(Degradable::Namespaces) && all.names(Degradable::Namespaces) {
@@ -58,29 +57,15 @@ pub fn degrade(policy: &Policy, host: &Host) -> Result<Option<Degraded>, Error> 
         .filter(|(_, layer)| all.goes_without(*layer) && (all.names(*layer) || !all.out.bare))
         .map(|(name, _)| name)
         .collect();
-    Ok((!all.out.names.is_empty()).then_some(all.out))
-}
-
-impl Degraded {
-    fn nothing(policy: &Policy) -> Self {
-        Self {
-            policy: policy.clone(),
-            bare: false,
-            closed_pids: false,
-            closed_net: false,
-            shared_name: false,
-            unlimited: false,
-            closed_calls: Vec::new(),
-            names: Vec::new(),
-        }
-    }
+    Ok(all.out)
 }
 
 /// The work in progress.
 struct Without<'a> {
-    named: &'a [Degradable],
-    asked: &'a Asked,
+    named: Vec<Degradable>,
+    asked: Asked,
     host: &'a Host,
+    policy: &'a mut Policy,
     out: Degraded,
 }
 
@@ -105,50 +90,50 @@ impl Without<'_> {
     }
 
     /// `asked` wants what cannot be had: what to name so that it is done without.
-    fn refuse(&self, asked: Option<&Asked>, layer: Degradable, problem: &str, name: Option<Degradable>) -> Error {
+    fn refuse(&self, asked: Option<&Asked>, layer: Degradable, problem: impl Into<Words>, name: Option<Degradable>) -> Error {
         let refuses = |layer| self.host.lacks.iter().find(|(lacks, _)| *lacks == layer);
         let refused_by = refuses(layer).or_else(|| refuses(Degradable::Namespaces)).map_or(Layer::Kernel, |(_, by)| *by);
-        let remedy = match name {
-            Some(name) => format!("name it, too, to go on without: {},{}", self.asked.text(), name.name()),
+        let remedy: Words = match name {
+            Some(name) => format!("name it, too, to go on without: {},{}", self.asked.text(), name.name()).into(),
             None => "leave it out here".into(),
         };
-        let flag = asked.unwrap_or(self.asked).text().to_owned();
-        Error { doing: format!("go without {}", layer.name()), layer: refused_by, ..Error::usage(flag, problem, remedy) }
+        let flag = *asked.unwrap_or(&self.asked);
+        Error::usage(flag, problem, remedy).met(format!("go without {}", layer.name()), refused_by)
     }
 
     fn landlock(&mut self) -> Result<(), Error> {
         if self.goes_without(Degradable::Landlock) {
-            if let Some((_, asked)) = self.out.policy.connect.iter().chain(&self.out.policy.listen).next() {
+            if let Some((_, asked)) = self.policy.connect.iter().chain(&self.policy.listen).next() {
                 return Err(self.refuse(Some(asked), Degradable::Landlock, "Landlock is what would do it", None));
             }
-            self.out.policy.landlock.value = Landlock::None;
+            self.policy.landlock.value = Landlock::None;
         }
         Ok(())
     }
 
     fn seccomp(&mut self) -> Result<(), Error> {
         if self.goes_without(Degradable::Seccomp) {
-            if let Some(asked) = &self.out.policy.trace_denied {
+            if let Some(asked) = &self.policy.trace_denied {
                 return Err(self.refuse(Some(asked), Degradable::Seccomp, "the filter is what would tell", None));
             }
-            if let Some(change) = self.out.policy.syscalls.first() {
+            if let Some(change) = self.policy.syscalls.first() {
                 return Err(self.refuse(Some(&change.asked), Degradable::Seccomp, "the filter is what would do it", None));
             }
-            if let Some(asked) = &self.out.policy.fakeroot {
+            if let Some(asked) = &self.policy.fakeroot {
                 return Err(self.refuse(Some(asked), Degradable::Seccomp, "the filter is what would answer", None));
             }
-            self.out.policy.seccomp.value = Seccomp::None;
+            self.policy.seccomp.value = Seccomp::None;
         }
         Ok(())
     }
 
     /// Does Landlock, with what `abi` brought, stand in?
     fn landlock_has(&self, abi: u32) -> bool {
-        self.out.policy.landlock.value == Landlock::Default && self.host.landlock_abi >= abi
+        self.policy.landlock.value == Landlock::Default && self.host.landlock_abi >= abi
     }
 
     fn filtered(&self) -> bool {
-        self.out.policy.seccomp.value == Seccomp::Default
+        self.policy.seccomp.value == Seccomp::Default
     }
 
     /// All of them at once, the first ones among them: there is no other root.
@@ -156,23 +141,23 @@ impl Without<'_> {
         self.out.bare = true;
         let named_root = self.names(Degradable::Root);
         self.needs_no_namespace()?;
-        if let Some((_, asked)) = self.out.policy.changes() {
+        if let Some((_, asked)) = self.policy.changes() {
             let problem = "changes that leave the tree as it is need namespaces, which this machine refuses";
             return Err(self.refuse(asked, Degradable::Namespaces, problem, None));
         }
-        if let Some(root) = &self.out.policy.root {
+        if let Some(root) = &self.policy.root {
             if self.host.absolute(&root.value).is_ok_and(|path| self.host.canonical(&path) != Ok("/".into())) {
                 if !named_root {
                     let problem = "another root directory needs namespaces, which this machine refuses";
                     return Err(self.refuse(root.asked.as_ref(), Degradable::Namespaces, problem, Some(Degradable::Root)));
                 }
                 // The tree is seen at its own place.
-                let access = if self.out.policy.writable.is_some() { Access::Writable } else { Access::ReadOnly };
+                let access = if self.policy.writable.is_some() { Access::Writable } else { Access::ReadOnly };
                 let what = What::Bind { source: root.value.clone(), access };
-                let asked = root.asked.clone().unwrap_or_else(|| self.asked.clone());
-                self.out.policy.entries.push(Entry { what, dest: root.value.clone(), may_miss: false, asked });
-                self.out.policy.root = None;
-                self.out.policy.writable = None;
+                let asked = root.asked.unwrap_or(self.asked);
+                self.policy.entries.push(Entry { what, dest: root.value.clone(), may_miss: false, asked });
+                self.policy.root = None;
+                self.policy.writable = None;
             }
         }
         if !named_root && !self.landlock_has(HAS_TRUNCATE) {
@@ -191,7 +176,7 @@ impl Without<'_> {
             return Err(self.refuse(None, Degradable::Namespaces, problem, Some(Degradable::Root)));
         }
         // What is private and cannot be closed is not there.
-        let policy = &mut self.out.policy;
+        let policy = &mut *self.policy;
         for anchor in [&mut policy.tmp, &mut policy.run, &mut policy.home] {
             if anchor.value == Anchor::Private {
                 anchor.value = Anchor::None;
@@ -205,30 +190,30 @@ impl Without<'_> {
 
     /// Refuses flags that nothing but a namespace does.
     fn needs_no_namespace(&self) -> Result<(), Error> {
-        let policy = &self.out.policy;
-        let private = |anchor: &Setting<Anchor>| anchor.asked.clone().filter(|_| anchor.value == Anchor::Private);
-        let id = |id: &Option<Setting<u32>>| id.as_ref().and_then(|id| id.asked.clone());
+        let policy = &*self.policy;
+        let private = |anchor: &Setting<Anchor>| anchor.asked.filter(|_| anchor.value == Anchor::Private);
+        let id = |id: &Option<Setting<u32>>| id.as_ref().and_then(|id| id.asked);
         let made = policy.entries.iter().find(|entry| match entry.what {
             What::Tmpfs { .. } | What::Dir | What::Symlink { .. } | What::File { .. } => true,
             What::Bind { .. } | What::Device { .. } => false,
         });
         let asked = [
-            made.map(|entry| entry.asked.clone()),
-            policy.hidden.first().or(policy.noexec.first()).map(|ban| ban.asked.clone()),
+            made.map(|entry| entry.asked),
+            policy.hidden.first().or(policy.noexec.first()).map(|ban| ban.asked),
             private(&policy.dev),
             private(&policy.tmp),
             private(&policy.run),
             private(&policy.home),
-            policy.uptime.as_ref().and_then(|uptime| uptime.asked.clone()),
+            policy.uptime.as_ref().and_then(|uptime| uptime.asked),
             id(&policy.uid),
             id(&policy.gid),
-            policy.jailed_root().cloned(),
-            policy.nested.clone(),
-            policy.caps.first().map(|(_, asked)| asked.clone()),
-            policy.net.asked.clone().filter(|_| policy.net.value == Net::Pasta),
-            policy.pty.clone(),
-            policy.publish.first().map(|(_, asked)| asked.clone()),
-            policy.reach.first().map(|(_, asked)| asked.clone()),
+            policy.jailed_root().copied(),
+            policy.nested,
+            policy.caps.first().map(|(_, asked)| *asked),
+            policy.net.asked.filter(|_| policy.net.value == Net::Pasta),
+            policy.pty,
+            policy.publish.first().map(|(_, asked)| *asked),
+            policy.reach.first().map(|(_, asked)| *asked),
         ];
         match asked.into_iter().flatten().next() {
             None => Ok(()),
@@ -241,7 +226,7 @@ impl Without<'_> {
 
     fn pids(&mut self) -> Result<(), Error> {
         const LAYER: Degradable = Degradable::Pid;
-        let policy = &self.out.policy;
+        let policy = &*self.policy;
         let named = self.names(LAYER);
         if policy.pid.value == Anchor::Host || !self.goes_without(LAYER) {
             return Ok(());
@@ -260,7 +245,7 @@ impl Without<'_> {
                      Landlock (ABI {}, not {HAS_SCOPES}) does not prevent it",
                     self.host.landlock_abi
                 );
-                return Err(self.refuse(None, LAYER, &problem, Some(LAYER)));
+                return Err(self.refuse(None, LAYER, problem, Some(LAYER)));
             }
         }
         if let (Anchor::Private, Some(asked)) = (policy.proc.value, &policy.proc.asked) {
@@ -273,25 +258,25 @@ impl Without<'_> {
         if !named {
             self.close_processes()?;
         }
-        self.out.policy.pid.value = Anchor::Host;
-        if self.out.policy.proc.value == Anchor::Private && (!named || self.names(Degradable::Proc)) {
-            self.out.policy.proc.value = Anchor::None;
+        self.policy.pid.value = Anchor::Host;
+        if self.policy.proc.value == Anchor::Private && (!named || self.names(Degradable::Proc)) {
+            self.policy.proc.value = Anchor::None;
         }
         Ok(())
     }
 
     fn net(&mut self) -> Result<(), Error> {
         const LAYER: Degradable = Degradable::Net;
-        if self.out.policy.net.value != Net::None || !self.goes_without(LAYER) {
+        if self.policy.net.value != Net::None || !self.goes_without(LAYER) {
             return Ok(());
         }
-        let policy = &self.out.policy;
+        let policy = &self.policy;
         let mut holes = policy.publish.iter().map(|(_, asked)| asked).chain(policy.reach.iter().map(|(_, asked)| asked));
         if let Some(asked) = holes.next() {
             let problem = "it needs a network of the jail's own, which this machine refuses";
             return Err(self.refuse(Some(asked), LAYER, problem, None));
         }
-        self.out.policy.net.value = Net::Host;
+        self.policy.net.value = Net::Host;
         if self.names(LAYER) {
             if self.out.bare && !self.names(Degradable::Root) {
                 self.close_sockets(Treatment::Limit(Limit::Internet));
@@ -312,10 +297,10 @@ impl Without<'_> {
 
     fn ipc(&mut self) -> Result<(), Error> {
         const LAYER: Degradable = Degradable::Ipc;
-        if self.out.policy.ipc.value == Anchor::Host || !self.goes_without(LAYER) {
+        if self.policy.ipc.value == Anchor::Host || !self.goes_without(LAYER) {
             return Ok(());
         }
-        self.out.policy.ipc.value = Anchor::Host;
+        self.policy.ipc.value = Anchor::Host;
         if self.names(LAYER) {
             return Ok(());
         }
@@ -330,24 +315,24 @@ impl Without<'_> {
     }
 
     fn others(&mut self) -> Result<(), Error> {
-        let proc = self.goes_without(Degradable::Proc) && self.out.policy.pid.value == Anchor::Private;
-        if self.out.policy.proc.value == Anchor::Private && proc {
-            if let Some(asked) = self.out.policy.proc.asked.as_ref().filter(|_| !self.names(Degradable::Proc)) {
+        let proc = self.goes_without(Degradable::Proc) && self.policy.pid.value == Anchor::Private;
+        if self.policy.proc.value == Anchor::Private && proc {
+            if let Some(asked) = self.policy.proc.asked.as_ref().filter(|_| !self.names(Degradable::Proc)) {
                 let problem = "this machine refuses a /proc of the jail's own";
                 return Err(self.refuse(Some(asked), Degradable::Proc, problem, Some(Degradable::Proc)));
             }
-            self.out.policy.proc.value = Anchor::None;
+            self.policy.proc.value = Anchor::None;
         }
         if self.goes_without(Degradable::Cgroup) {
-            let private = self.out.policy.cgroup.value != Anchor::Host && !self.names(Degradable::Cgroup);
-            if let Some(asked) = self.out.policy.cgroup.asked.as_ref().filter(|_| private) {
+            let private = self.policy.cgroup.value != Anchor::Host && !self.names(Degradable::Cgroup);
+            if let Some(asked) = self.policy.cgroup.asked.as_ref().filter(|_| private) {
                 let problem = "this machine refuses a cgroup namespace";
                 return Err(self.refuse(Some(asked), Degradable::Cgroup, problem, Some(Degradable::Cgroup)));
             }
-            self.out.policy.cgroup.value = Anchor::Host;
+            self.policy.cgroup.value = Anchor::Host;
         }
         if self.goes_without(Degradable::Hostname) {
-            if let Some(asked) = self.out.policy.hostname.asked.as_ref().filter(|_| !self.names(Degradable::Hostname)) {
+            if let Some(asked) = self.policy.hostname.asked.as_ref().filter(|_| !self.names(Degradable::Hostname)) {
                 let problem = "this machine refuses a name of the jail's own";
                 return Err(self.refuse(Some(asked), Degradable::Hostname, problem, Some(Degradable::Hostname)));
             }
@@ -360,7 +345,7 @@ impl Without<'_> {
     fn close_sockets(&mut self, treatment: Treatment) {
         self.close("socket", treatment);
         // One of a pair for datagrams would do in its place.
-        let opened = self.out.policy.syscalls.iter().any(|change| change.subject.includes("socket"));
+        let opened = self.policy.syscalls.iter().any(|change| change.subject.includes("socket"));
         if treatment != Treatment::Limit(Limit::Unix) && !opened {
             self.close("socketpair", Treatment::Limit(Limit::Connected));
         }
@@ -383,29 +368,20 @@ impl Without<'_> {
     /// Has the system-call policy refuse `call`, unless a flag names that.
     fn close(&mut self, call: &'static str, to: Treatment) {
         let subject = Subject::Call(call);
-        if !self.out.policy.syscalls.iter().any(|change| change.subject.includes(call)) {
-            self.out.closed_calls.push(Change { subject, to, asked: self.asked.clone() });
+        if !self.policy.syscalls.iter().any(|change| change.subject.includes(call)) {
+            self.out.closed_calls.push(Change { subject, to, asked: self.asked });
         }
     }
 }
-
-/// What changes another process by its number, as far as Landlock does not see it.
-const PROCESSES: [(&str, Limit); 7] = [
-    ("ioprio_set", Limit::OwnIoPriority),
-    ("prlimit64", Limit::Itself),
-    ("sched_setaffinity", Limit::Itself),
-    ("sched_setattr", Limit::Itself),
-    ("sched_setparam", Limit::Itself),
-    ("sched_setscheduler", Limit::Itself),
-    ("setpriority", Limit::OwnPriority),
-];
 
 /// May `call` be one that the system-call policy refuses in place of a layer that
 /// `policy` does without?
 pub fn may_close(policy: &Policy, call: &str) -> bool {
     let named = policy.degrade.as_ref().is_some_and(|degrade| degrade.value.contains(&Degradable::Namespaces));
     named
-        && (IPC.contains(&call) || PROCESSES.iter().any(|(other, _)| *other == call) || ["socket", "socketpair"].contains(&call))
+        && (IPC.contains(&call)
+            || PROCESSES.iter().any(|(other, _)| *other == call)
+            || SOCKETS.iter().any(|(other, _)| *other == call))
 }
 
 /// What reaches the host's System V IPC and POSIX message queues.

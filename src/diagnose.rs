@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use crate::error::{Error, FAILED, Layer, NOT_EXECUTABLE, NOT_FOUND};
+use crate::error::{Asked, Error, FAILED, Layer, NOT_EXECUTABLE, NOT_FOUND, Words};
 use crate::explain::namespaces;
+use crate::host;
 use crate::launch::Failure;
 use crate::pasta::Pasta;
 use crate::plan::{Op, Over, Plan, Step};
@@ -17,7 +18,7 @@ use crate::policy::Degradable;
 use crate::report::Report;
 use crate::subids::Unmapped;
 use crate::subordinate::MAPPERS;
-use crate::text::shown;
+use crate::text::{about, shown};
 
 /// What is read to tell causes apart.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +29,8 @@ pub struct Signs {
     pub userns_clone_off: bool,
     /// kernel.apparmor_restrict_unprivileged_userns is 1 (Ubuntu 23.10).
     pub apparmor_restricts: bool,
+    /// The packages' profile, which excepts /usr/bin/jail from that, is on this machine.
+    pub apparmor_profile: bool,
     /// A seccomp filter is on this process.
     pub filtered: bool,
     /// Something is mounted over a part of /proc.
@@ -55,7 +58,7 @@ const LIMITS: [&str; 7] = [
 impl Signs {
     /// Reads them.
     pub fn read() -> Self {
-        let file = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let file = |path: &str| host::text(path);
         let is = |path: &str, value: &str| file(path).trim() == value;
         let mounts = file("/proc/self/mountinfo");
         let points = || mounts.lines().filter_map(|line| line.split(' ').nth(4));
@@ -63,6 +66,7 @@ impl Signs {
             zero_limits: LIMITS.into_iter().filter(|name| is(&format!("/proc/sys/user/{name}"), "0")).collect(),
             userns_clone_off: is("/proc/sys/kernel/unprivileged_userns_clone", "0"),
             apparmor_restricts: is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1"),
+            apparmor_profile: Path::new("/etc/apparmor.d/jail").exists(),
             filtered: file("/proc/self/status").lines().any(|line| line == "Seccomp:\t2"),
             proc_masked: points().any(|point| point.starts_with("/proc/")),
             proc: !mounts.is_empty(),
@@ -89,9 +93,9 @@ fn mount(line: &str) -> Option<(PathBuf, String)> {
 }
 
 /// The cause of a refusal that is not about a file.
-pub fn refused(errno: Errno, signs: &Signs) -> Option<(Layer, String)> {
+pub fn refused(errno: Errno, signs: &Signs) -> Option<(Layer, Words)> {
     if let (Errno::NOSPC, Some(name)) = (errno, signs.zero_limits.first()) {
-        return Some((Layer::KernelSetting, format!("user.{name} is 0: sysctl -w user.{name}=15000 as root")));
+        return Some((Layer::KernelSetting, format!("user.{name} is 0: sysctl -w user.{name}=15000 as root").into()));
     }
     match errno {
         Errno::NOSPC | Errno::USERS => Some((
@@ -131,10 +135,13 @@ pub fn refused(errno: Errno, signs: &Signs) -> Option<(Layer, String)> {
                     "a seccomp filter is on this process and refuses this: start the container with a profile that allows it (docker run --security-opt seccomp=unconfined)".into(),
                 ))
             } else if signs.apparmor_restricts {
-                Some((
-                    Layer::AppArmor,
-                    "kernel.apparmor_restrict_unprivileged_userns is 1: install an AppArmor profile for jail that allows userns, or set it to 0 as root".into(),
-                ))
+                let remedy = if signs.apparmor_profile {
+                    "the profile /etc/apparmor.d/jail lets /usr/bin/jail alone make them: start that one, or load the profile (apparmor_parser -r /etc/apparmor.d/jail as root)"
+                } else {
+                    "install jail's package, whose AppArmor profile (/etc/apparmor.d/jail) lets /usr/bin/jail make them, or set it to 0 as root"
+                };
+                let setting = "kernel.apparmor_restrict_unprivileged_userns is 1, against user namespaces of unprivileged users";
+                Some((Layer::AppArmor, format!("{setting}: {remedy}").into()))
             } else {
                 None
             }
@@ -145,32 +152,30 @@ pub fn refused(errno: Errno, signs: &Signs) -> Option<(Layer, String)> {
 
 /// Turns a failed launch into the error that is printed.
 pub fn error(plan: &Plan, failure: Failure, signs: &Signs) -> Error {
-    let joins = |index: usize| plan.inside.get(index).is_some_and(|step| step.op == Op::JoinNetwork);
+    let joins = |index: usize| plan.inside.get(index).is_some_and(|step| matches!(step.op, Op::JoinNetwork));
     match failure {
         Failure::Prepare(errno) => plain("prepare the launch", errno, signs),
         Failure::Inside(Report::Inside(index, errno)) if joins(index) => error(plan, Failure::Namespaces(errno), signs),
         Failure::Namespaces(errno) => {
-            let error = plain(&format!("make the namespaces {}", namespaces(plan.namespaces)), errno, signs);
-            let remedy = or_without(Degradable::Namespaces, error.remedy);
-            Error { remedy, ..error }
+            let mut error = plain(format!("make the namespaces {}", namespaces(plan.namespaces)), errno, signs);
+            error.remedy = or_without(Degradable::Namespaces, &error.remedy);
+            error
         }
-        Failure::Killed(Some(signal)) => Error {
-            status: u8::try_from(128 + signal).unwrap_or(FAILED),
-            problem: format!("process 1 of the jail was ended by signal {signal}"),
-            layer: Layer::Kernel,
-            remedy: "someone sent it, a limit of its own was reached, or memory ran out; everything in the jail is dead".into(),
-            ..Error::usage(None, "", "")
-        },
-        Failure::KilledBefore(memory) => Error {
-            doing: "start the command".into(),
-            problem: "it was killed before it ran".into(),
-            layer: if memory { Layer::Cgroup } else { Layer::Kernel },
-            remedy: if memory { "--memory is less than starting it takes" } else { "someone did so, or memory ran out" }.into(),
-            ..Error::usage(None, "", "")
-        },
+        Failure::Killed(Some(signal)) => {
+            let problem = format!("process 1 of the jail was ended by signal {signal}");
+            let remedy = "someone sent it, a limit of its own was reached, or memory ran out; everything in the jail is dead";
+            let mut error = Error::usage(None, problem, remedy).met("", Layer::Kernel);
+            error.status = u8::try_from(128 + signal).unwrap_or(FAILED);
+            error
+        }
+        Failure::KilledBefore(memory) => {
+            let layer = if memory { Layer::Cgroup } else { Layer::Kernel };
+            let remedy = if memory { "--memory is less than starting it takes" } else { "someone did so, or memory ran out" };
+            Error::usage(None, "it was killed before it ran", remedy).met("start the command", layer)
+        }
         Failure::Killed(None) => plain("wait for the command", Errno::CHILD, signs),
         Failure::Pasta(failure) => pasta(plan, failure),
-        Failure::Publish(errno) => step(plan.inside.iter().find(|step| step.op == Op::AwaitPublisher), errno, signs),
+        Failure::Publish(errno) => step(plan.inside.iter().find(|step| matches!(step.op, Op::AwaitPublisher)), errno, signs),
         Failure::Subids(failure) => unmapped(plan, failure),
         Failure::Outside(index, errno) => step(plan.outside.get(index), errno, signs),
         Failure::Inside(Report::Inside(index, errno)) => step(plan.inside.get(index), errno, signs),
@@ -185,71 +190,64 @@ pub fn error(plan: &Plan, failure: Failure, signs: &Signs) -> Error {
             | Report::Stopped(_)
             | Report::Continued,
         ) => plain("wait for the command", Errno::IO, signs),
-        Failure::Relay(errno) => Error {
-            doing: "relay between the jail's terminal and the standard streams".into(),
-            errno: Some(errno.raw_os_error()),
-            layer: Layer::Files,
-            ..Error::usage(Some("--pty".into()), errno.to_string(), "make room, or send the output elsewhere")
-        },
+        Failure::Relay(errno) => {
+            let remedy = "make room, or send the output elsewhere";
+            let error = Error::usage(Asked::new("pty", &[]), errno.to_string(), remedy).numbered(errno);
+            error.met("relay between the jail's terminal and the standard streams", Layer::Files)
+        }
         Failure::Supervise(errno) => plain("wait for the command", errno, signs),
     }
 }
 
 /// pasta(1) did not connect the network.
 fn pasta(plan: &Plan, failure: Pasta) -> Error {
-    let step = plan.inside.iter().find(|step| step.op == Op::AwaitNetwork);
-    let (problem, layer, remedy) = match failure {
+    let step = plan.inside.iter().find(|step| matches!(step.op, Op::AwaitNetwork { .. }));
+    let (problem, layer, remedy): (Words, _, _) = match failure {
         Pasta::Missing => {
             ("pasta is not in PATH".into(), Layer::Files, "install it (Debian: apt-get install passt), or say --net none")
         }
-        Pasta::Start(errno) => (format!("pasta cannot be started: {errno}"), Layer::Files, "see whether pasta --version works"),
-        Pasta::Interrupted(signal) => (format!("signal {signal} came while pasta was at it"), Layer::Kernel, "start again"),
+        Pasta::Start(errno) => {
+            (format!("pasta cannot be started: {errno}").into(), Layer::Files, "see whether pasta --version works")
+        }
+        Pasta::Interrupted(signal) => {
+            (format!("signal {signal} came while pasta was at it").into(), Layer::Kernel, "start again")
+        }
         Pasta::Ended => {
             ("pasta ended at once".into(), Layer::Kernel, "it says why above; it needs /dev/net/tun and a default route")
         }
     };
-    Error {
-        doing: "connect the network".into(),
-        layer,
-        ..Error::usage(step.and_then(|s| s.asked.as_ref()).map(|a| a.text().to_owned()), problem, remedy)
-    }
+    Error::usage(step.and_then(|s| s.asked), problem, remedy).met("connect the network", layer)
 }
 
 /// newuidmap(1) or newgidmap(1) did not map the ids.
 fn unmapped(plan: &Plan, failure: Unmapped) -> Error {
     let step = plan.inside.iter().find(|step| matches!(step.op, Op::MapSubids { .. }));
-    let (problem, layer, remedy) = match failure {
+    let (problem, layer, remedy): (Words, _, _) = match failure {
         Unmapped::Start(which, errno) => {
-            (format!("{} cannot be started: {errno}", MAPPERS[which]), Layer::Files, "see whether it can be executed")
+            (format!("{} cannot be started: {errno}", MAPPERS[which]).into(), Layer::Files, "see whether it can be executed")
         }
         Unmapped::Refused(which) => (
-            format!("{} refused", MAPPERS[which]),
+            format!("{} refused", MAPPERS[which]).into(),
             Layer::Files,
             "it says why above; the caller must be in its own group, and a line subid: in /etc/nsswitch.conf overrules the files",
         ),
-        Unmapped::Watch(errno) => (errno.to_string(), Layer::Kernel, "see ulimit -u and ulimit -n"),
-        Unmapped::Interrupted(signal) => (format!("signal {signal} came meanwhile"), Layer::Kernel, "start again"),
+        Unmapped::Watch(errno) => (errno.to_string().into(), Layer::Kernel, "see ulimit -u and ulimit -n"),
+        Unmapped::Interrupted(signal) => (format!("signal {signal} came meanwhile").into(), Layer::Kernel, "start again"),
     };
-    Error {
-        doing: "map the caller's subordinate ids".into(),
-        layer,
-        ..Error::usage(step.and_then(|s| s.asked.as_ref()).map(|a| a.text().to_owned()), problem, remedy)
-    }
+    Error::usage(step.and_then(|s| s.asked), problem, remedy).met("map the caller's subordinate ids", layer)
 }
 
-fn plain(doing: &str, errno: Errno, signs: &Signs) -> Error {
-    let (layer, remedy) = refused(errno, signs).unwrap_or((Layer::Kernel, unknown()));
-    Error { doing: doing.into(), errno: Some(errno.raw_os_error()), layer, ..Error::usage(None, errno.to_string(), remedy) }
+fn plain(doing: impl Into<Words>, errno: Errno, signs: &Signs) -> Error {
+    let (layer, remedy) = refused(errno, signs).unwrap_or((Layer::Kernel, UNKNOWN.into()));
+    Error::usage(None, errno.to_string(), remedy).numbered(errno).met(doing, layer)
 }
 
 /// What else can be done about a layer that is refused.
-fn or_without(layer: Degradable, remedy: String) -> String {
-    format!("{remedy}; or go on without: --degrade {}", layer.name())
+fn or_without(layer: Degradable, remedy: &str) -> Words {
+    format!("{remedy}; or go on without: --degrade {}", layer.name()).into()
 }
 
-fn unknown() -> String {
-    "nothing on this machine says why; unshare -Urmpf true tells whether others are refused too".into()
-}
+const UNKNOWN: &str = "nothing on this machine says why; unshare -Urmpf true tells whether others are refused too";
 
 /// What a step that failed means.
 fn step(step: Option<&Step>, errno: Errno, signs: &Signs) -> Error {
@@ -259,22 +257,17 @@ fn step(step: Option<&Step>, errno: Errno, signs: &Signs) -> Error {
     let (layer, remedy) = cause(&step.op, errno, signs);
     let remedy = match degradable(&step.op) {
         Some(named) if [Errno::PERM, Errno::ACCESS, Errno::NOSPC, Errno::NOSYS, Errno::ROFS].contains(&errno) => {
-            or_without(named, remedy)
+            or_without(named, &remedy)
         }
         Some(_) | None => remedy,
     };
-    let problem = match (&step.op, errno) {
+    let problem: Words = match (&step.op, errno) {
         (Op::Bind { .. }, Errno::ROFS) => "the file system is mounted read-only".into(),
         (Op::KeepChanges { .. }, Errno::AGAIN) => "another run has it, or --diff is at it".into(),
         (Op::DieWithLauncher | Op::AdoptOrphans, Errno::PIPE) => "the launcher is gone".into(),
-        _ => errno.to_string(),
+        _ => errno.to_string().into(),
     };
-    Error {
-        doing: step.op.to_string(),
-        errno: Some(errno.raw_os_error()),
-        layer,
-        ..Error::usage(step.asked.as_ref().map(|a| a.text().to_owned()), problem, remedy)
-    }
+    Error::usage(step.asked, problem, remedy).numbered(errno).met(step.op.to_string(), layer)
 }
 
 /// The layer that an operation alone sets up.
@@ -290,9 +283,9 @@ fn degradable(op: &Op) -> Option<Degradable> {
     layers.into_iter().find(|(sets_up, _)| *sets_up).map(|(_, layer)| layer)
 }
 
-fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
-    let files = |remedy: &str| (Layer::Files, remedy.to_owned());
-    let system = || refused(errno, signs).unwrap_or((Layer::Kernel, unknown()));
+fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, Words) {
+    let files = |remedy: &'static str| (Layer::Files, remedy.into());
+    let system = || refused(errno, signs).unwrap_or((Layer::Kernel, UNKNOWN.into()));
     match op {
         Op::MapIds { .. } | Op::MapSubids { .. } if !signs.proc => {
             (Layer::Container, "/proc is not mounted here: mount it, jail writes /proc/self/uid_map".into())
@@ -424,7 +417,7 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
         | Op::RootMemory
         | Op::EnterRoot
         | Op::LockMounts { .. }
-        | Op::AwaitNetwork
+        | Op::AwaitNetwork { .. }
         | Op::AwaitPublisher
         | Op::Publish { .. }
         | Op::Reach { .. }
@@ -451,26 +444,30 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, String) {
 }
 
 /// Why a tree cannot have changes laid over it: the kernel says EINVAL for most.
-fn overlay(tree: &CStr, over: &Over, errno: Errno, signs: &Signs) -> Option<(Layer, String)> {
+fn overlay(tree: &CStr, over: &Over, errno: Errno, signs: &Signs) -> Option<(Layer, Words)> {
     let tree = Path::new(OsStr::from_bytes(tree.to_bytes()));
     let kept = match over {
         Over::Memory { .. } => None,
         Over::Kept { dir } => Some(Path::new(OsStr::from_bytes(dir.to_bytes()))),
     };
-    let files = |remedy: String| Some((Layer::Files, remedy));
-    let kernel = |remedy: &str| Some((Layer::Kernel, remedy.to_owned()));
+    let files = |remedy: Words| Some((Layer::Files, remedy));
+    let kernel = |remedy: &'static str| Some((Layer::Kernel, remedy.into()));
     match (errno, kept) {
         (Errno::NOENT | Errno::NOTDIR | Errno::STALE, _) => files("it changed while jail was starting: start again".into()),
-        (Errno::LOOP, Some(kept)) => files(format!("{} and the tree lie in each other: name one beside the tree", shown(kept))),
+        (Errno::LOOP, Some(kept)) => files(about("", kept, " and the tree lie in each other: name one beside the tree").into()),
         (Errno::ACCESS, _) => files("the caller must be allowed to search every directory above it".into()),
         (Errno::OPNOTSUPP, None) => kernel(
             "its memory file system keeps no user attributes, which changes need (Linux 6.6 with CONFIG_TMPFS_XATTR): \
              keep changes on a disk with --overlay DIR, and remove DIR afterwards",
         ),
-        (Errno::OPNOTSUPP, Some(kept)) => files(format!(
-            "the file system of {} keeps no user attributes, which changes need: name a directory on one that does, such as ext4, xfs, btrfs",
-            shown(kept)
-        )),
+        (Errno::OPNOTSUPP, Some(kept)) => files(
+            about(
+                "the file system of ",
+                kept,
+                " keeps no user attributes, which changes need: name a directory on one that does, such as ext4, xfs, btrfs",
+            )
+            .into(),
+        ),
         (Errno::NODEV, _) => {
             kernel("it is built without overlayfs (CONFIG_OVERLAY_FS), or may not load it: modprobe overlay as root")
         }
@@ -479,10 +476,7 @@ fn overlay(tree: &CStr, over: &Over, errno: Errno, signs: &Signs) -> Option<(Lay
         }
         (Errno::INVAL, _) => {
             if let Some((point, _)) = signs.mounts.iter().find(|(point, _)| point != tree && point.starts_with(tree)) {
-                return files(format!(
-                    "{} is mounted in the tree, and an overlay does not reach beyond one mount: unmount it, show it with --ro or --rw at the copy of a tree without it, or say --writable",
-                    shown(point)
-                ));
+                return files(about("", point, " is mounted in the tree, and an overlay does not reach beyond one mount: unmount it, show it with --ro or --rw at the copy of a tree without it, or say --writable").into());
             }
             let kind = |path: &Path| {
                 let over = signs.mounts.iter().filter(|(point, _)| path.starts_with(point));
@@ -494,7 +488,7 @@ fn overlay(tree: &CStr, over: &Over, errno: Errno, signs: &Signs) -> Option<(Lay
                 "the tree lies on {}{kept}: overlayfs takes no changes on a network file system, FUSE or another overlay, and no \
                  tree on FAT, a case-folded directory or an overlay of an overlay: put it on another, such as ext4, xfs, btrfs",
                 kind(tree)
-            ))
+            ).into())
         }
         _ => None,
     }
@@ -504,39 +498,40 @@ fn overlay(tree: &CStr, over: &Over, errno: Errno, signs: &Signs) -> Option<(Lay
 fn exec(plan: &Plan, index: usize, found: bool, errno: Errno) -> Error {
     let name = plan.command.argv.first().map(shown).unwrap_or_default();
     let path = plan.command.candidates.get(index).map(|p| shown(p.to_string_lossy().as_ref())).unwrap_or_default();
-    let (status, problem, remedy) = match (found, errno) {
+    let (status, problem, remedy): (u8, Words, &str) = match (found, errno) {
         (false, _) if plan.command.candidates.len() > 1 => (
             NOT_FOUND,
-            "not found in any directory of PATH inside".to_owned(),
-            "show its directory with --ro, or set --env PATH=...; --explain prints what is visible".to_owned(),
+            "not found in any directory of PATH inside".into(),
+            "show its directory with --ro, or set --env PATH=...; --explain prints what is visible",
         ),
         (false, _) => {
-            (NOT_FOUND, format!("{path} is not visible inside"), "show it with --ro; --explain prints what is visible".into())
+            (NOT_FOUND, format!("{path} is not visible inside").into(), "show it with --ro; --explain prints what is visible")
         }
         (true, Errno::NOENT | Errno::NOTDIR) => (
             NOT_EXECUTABLE,
-            format!("{path} is there, and its interpreter or loader is not"),
-            "show that too: see the file's first line (#!), or file(1)".into(),
+            format!("{path} is there, and its interpreter or loader is not").into(),
+            "show that too: see the file's first line (#!), or file(1)",
         ),
         (true, Errno::ACCESS) => (
             NOT_EXECUTABLE,
-            format!("{path} may not be executed: {errno}"),
-            "chmod +x it, or leave out the --noexec above it".into(),
+            format!("{path} may not be executed: {errno}").into(),
+            "chmod +x it, or leave out the --noexec above it",
         ),
         (true, Errno::NOEXEC) => (
             NOT_EXECUTABLE,
-            format!("{path} is no program that this machine runs: {errno}"),
-            "a script needs a first line such as #!/bin/sh".into(),
+            format!("{path} is no program that this machine runs: {errno}").into(),
+            "a script needs a first line such as #!/bin/sh",
         ),
         (true, Errno::TOOBIG) => (
             NOT_EXECUTABLE,
-            format!("{path}: {errno}"),
-            "arguments and environment are longer than the kernel takes: see getconf ARG_MAX, ulimit -s".into(),
+            format!("{path}: {errno}").into(),
+            "arguments and environment are longer than the kernel takes: see getconf ARG_MAX, ulimit -s",
         ),
-        (true, _) => (NOT_EXECUTABLE, format!("{path}: {errno}"), "see execve(2)".into()),
+        (true, _) => (NOT_EXECUTABLE, format!("{path}: {errno}").into(), "see execve(2)"),
     };
-    let errno = Some(errno.raw_os_error());
-    Error { status, doing: format!("execute {name}"), errno, layer: Layer::Files, ..Error::usage(None, problem, remedy) }
+    let mut error = Error::usage(None, problem, remedy).numbered(errno).met(format!("execute {name}"), Layer::Files);
+    error.status = status;
+    error
 }
 
 #[cfg(test)]
@@ -565,7 +560,16 @@ mod tests {
                 Signs { filtered: true, zero_limits: vec!["max_user_namespaces"], ..none.clone() },
                 "as in a jail: give that one --nested",
             ),
-            (Errno::ACCESS, Signs { apparmor_restricts: true, ..none.clone() }, "AppArmor"),
+            (
+                Errno::ACCESS,
+                Signs { apparmor_restricts: true, ..none.clone() },
+                "install jail's package, whose AppArmor profile (/etc/apparmor.d/jail)",
+            ),
+            (
+                Errno::ACCESS,
+                Signs { apparmor_restricts: true, apparmor_profile: true, ..none.clone() },
+                "/etc/apparmor.d/jail lets /usr/bin/jail alone make them: start that one",
+            ),
             (Errno::NOSYS, none.clone(), "Linux 5.12"),
             (Errno::PERM, none, "nothing on this machine says why"),
         ] {

@@ -3,7 +3,6 @@
 //! no regular file or directory, and no depth is too great.
 
 use std::ffi::{CStr, CString, OsStr};
-use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -12,13 +11,13 @@ use rustix::fs::{
     AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, lgetxattr, llistxattr, openat, readlinkat,
     statat,
 };
-use rustix::io::Errno;
+use rustix::io::{Errno, read};
 
 use crate::error::Error;
 use crate::host::overlay_opaque;
 use crate::plan::CHANGES;
 use crate::policy::{Diff, Format};
-use crate::text::{json, shown};
+use crate::text::{about, json, shown};
 use crate::wanted::files_error;
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -98,8 +97,8 @@ struct Walk<'a> {
 /// # Errors
 /// What cannot be read.
 pub fn run(diff: &Diff, out: &mut dyn FnMut(&str) -> Result<(), Error>) -> Result<(), Error> {
-    let refuse = |path: &Path, problem: String, remedy: &str| {
-        files_error(diff.asked.as_ref(), format!("compare {}", shown(path)), problem, remedy)
+    let refuse = |path: &Path, problem: String, remedy: &'static str| {
+        files_error(diff.asked.as_ref(), about("compare ", path, ""), problem, remedy)
     };
     let open = |path: &Path| {
         openat(CWD, path, DIRECTORY, Mode::empty())
@@ -359,20 +358,32 @@ fn path_of(dir: &OwnedFd, name: &CStr) -> std::path::PathBuf {
 
 /// Do the two files of that name hold the same?
 fn same_content(changes: &OwnedFd, tree: &OwnedFd, name: &CStr, one: &mut [u8], other: &mut [u8]) -> bool {
-    let open = |dir: &OwnedFd| -> Option<std::fs::File> {
+    let open = |dir: &OwnedFd| {
         // What has come to be a fifo since is not waited for.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = openat(dir.as_fd(), name, flags, Mode::empty()).ok()?;
-        (kind(&fstat(&file).ok()?) == FileType::RegularFile).then(|| file.into())
+        (kind(&fstat(&file).ok()?) == FileType::RegularFile).then_some(file)
     };
-    let (Some(mut changes), Some(mut tree)) = (open(changes), open(tree)) else { return false };
+    let (Some(changes), Some(tree)) = (open(changes), open(tree)) else { return false };
     loop {
-        let Ok(read) = changes.read(one) else { return false };
-        if tree.read_exact(&mut other[..read]).is_err() || one[..read] != other[..read] {
-            return false;
-        }
-        if read == 0 {
-            return matches!(tree.read(other), Ok(0));
+        match (filled(&changes, one), filled(&tree, other)) {
+            (Ok(0), Ok(0)) => return true,
+            (Ok(read), Ok(others)) if one[..read] == other[..others] => {}
+            _ => return false,
         }
     }
+}
+
+/// Reads until the buffer is full, or the file at its end.
+fn filled(file: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
+    let mut length = 0;
+    while length < buffer.len() {
+        match read(file, &mut buffer[length..]) {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(length)
 }

@@ -2,6 +2,10 @@
 //! layer refused, and what to do.
 
 use core::fmt;
+use std::borrow::Cow;
+use std::ops::{Deref, DerefMut};
+
+use rustix::io::Errno;
 
 use crate::text::shown;
 
@@ -75,37 +79,68 @@ impl fmt::Display for Layer {
     }
 }
 
-/// An error on its way to the user.
+/// What is said of an error; most of it is known when the program is built.
+pub type Words = Cow<'static, str>;
+
+/// An error on its way to the user: little more than nothing to give back, as nearly
+/// every function may, for the case that there is none.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Error {
+pub struct Error(Box<Told>);
+
+/// What is told of it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Told {
     /// The exit status: 125, 126 or 127.
     pub status: u8,
     /// The flag that asked, as typed; none where a default did.
-    pub flag: Option<String>,
+    pub flag: Option<Asked>,
     /// What was being done.
-    pub doing: String,
+    pub doing: Words,
     /// What went wrong.
-    pub problem: String,
+    pub problem: Words,
     /// The kernel's number for it, where the kernel refused.
     pub errno: Option<i32>,
     /// Who refused.
     pub layer: Layer,
     /// What to do about it.
-    pub remedy: String,
+    pub remedy: Words,
 }
 
 impl Error {
     /// A mistake on the command line: nothing has been done yet.
-    pub fn usage(flag: impl Into<Option<String>>, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            status: FAILED,
-            flag: flag.into(),
-            doing: String::new(),
-            problem: problem.into(),
-            errno: None,
-            layer: Layer::CommandLine,
-            remedy: remedy.into(),
-        }
+    pub fn usage(flag: impl Into<Option<Asked>>, problem: impl Into<Words>, remedy: impl Into<Words>) -> Self {
+        Self::new(flag.into(), problem.into(), remedy.into())
+    }
+
+    fn new(flag: Option<Asked>, problem: Words, remedy: Words) -> Self {
+        let (doing, layer) = ("".into(), Layer::CommandLine);
+        Self(Box::new(Told { status: FAILED, flag, doing, problem, errno: None, layer, remedy }))
+    }
+
+    /// The same, met while `doing` this, and `layer` refused.
+    pub fn met(mut self, doing: impl Into<Words>, layer: Layer) -> Self {
+        (self.doing, self.layer) = (doing.into(), layer);
+        self
+    }
+
+    /// The same, with the kernel's number for it.
+    pub fn numbered(mut self, errno: Errno) -> Self {
+        self.errno = Some(errno.raw_os_error());
+        self
+    }
+}
+
+impl Deref for Error {
+    type Target = Told;
+
+    fn deref(&self) -> &Told {
+        &self.0
+    }
+}
+
+impl DerefMut for Error {
+    fn deref_mut(&mut self) -> &mut Told {
+        &mut self.0
     }
 }
 
@@ -113,7 +148,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("jail: ")?;
         if let Some(flag) = &self.flag {
-            write!(f, "{flag}: ")?;
+            write!(f, "{}: ", flag.text())?;
         }
         if !self.doing.is_empty() {
             write!(f, "{}: ", self.doing)?;
@@ -126,9 +161,10 @@ impl fmt::Display for Error {
     }
 }
 
-/// The flag as typed, for errors and explanations; kept from argv to the end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked(String);
+/// The flag as typed, for errors and explanations. It is kept from argv to the end, in
+/// many places, and so never given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked(&'static str);
 
 impl Asked {
     /// From a flag's name and the values given to it.
@@ -142,11 +178,16 @@ impl Asked {
                 _ => text.push_str(&shown(value)),
             }
         }
-        Self(text)
+        Self::typed(text)
+    }
+
+    /// From what was typed in its place.
+    pub fn typed(text: String) -> Self {
+        Self(text.leak())
     }
 
     /// The text.
-    pub fn text(&self) -> &str {
-        &self.0
+    pub fn text(&self) -> &'static str {
+        self.0
     }
 }

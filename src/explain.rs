@@ -9,6 +9,7 @@ use crate::plan::{Op, Over, Plan, Range, Step};
 use crate::policy::{Access, Init};
 use crate::rlimits;
 use crate::text::{json, shown};
+use crate::units::seconds;
 
 struct Path<'a>(&'a CStr);
 
@@ -69,7 +70,7 @@ impl fmt::Display for Op {
             }
             Self::NewKeyring => f.write_str("new session keyring"),
             Self::HostRoot => f.write_str("stay in the host's root: no namespaces"),
-            Self::Uptime { now } => write!(f, "monotonic and boot clocks that show {} s now", now.as_secs_f64()),
+            Self::Uptime { now } => write!(f, "monotonic and boot clocks that show {} s now", seconds(*now)),
             Self::Hostname { name } => write!(f, "hostname {}", shown(name)),
             Self::JoinNetwork => f.write_str("own network, made meanwhile"),
             Self::LoopbackUp => f.write_str("own loopback, up"),
@@ -115,7 +116,10 @@ impl fmt::Display for Op {
             Self::EnterRoot => f.write_str("make it / and let go of the host's"),
             Self::LockMounts { namespaces: n, .. } => write!(f, "lock the mounts; new namespaces: {}", namespaces(*n)),
             Self::NoUserNamespaces => f.write_str("no user namespace may be made"),
-            Self::AwaitNetwork => f.write_str("wait until pasta has connected the network"),
+            Self::AwaitNetwork { udp } => {
+                f.write_str("wait until pasta has connected the network")?;
+                udp.iter().try_for_each(|hole| write!(f, "; UDP port {} outside reaches {} inside", hole.at, hole.to))
+            }
             Self::AwaitPublisher => f.write_str("wait until what is published is relayed"),
             Self::Publish { hole } if hole.at.port() == 0 => {
                 write!(f, "publish: a free port of {} reaches port {} inside", hole.at.ip(), hole.to)
@@ -212,7 +216,7 @@ impl Op {
             Self::EnterRoot => "enter-root",
             Self::LockMounts { .. } => "lock-mounts",
             Self::NoUserNamespaces => "no-user-namespaces",
-            Self::AwaitNetwork => "await-network",
+            Self::AwaitNetwork { .. } => "await-network",
             Self::AwaitPublisher => "await-publisher",
             Self::Publish { .. } => "publish",
             Self::Reach { .. } => "reach",
@@ -282,7 +286,7 @@ impl Op {
             | Self::EnterRoot
             | Self::LockMounts { .. }
             | Self::NoUserNamespaces
-            | Self::AwaitNetwork
+            | Self::AwaitNetwork { .. }
             | Self::AwaitPublisher
             | Self::Publish { .. }
             | Self::Reach { .. }
@@ -347,7 +351,7 @@ pub fn text(plan: &Plan) -> String {
         out.push_str(&format!("Done without, as this machine refuses it: {}\n", plan.degraded.join(" ")));
     }
     if let Some(limit) = plan.timeout {
-        let (timeout, grace) = (limit.timeout.as_secs_f64(), limit.grace.as_secs_f64());
+        let (timeout, grace) = (seconds(limit.timeout), seconds(limit.grace));
         out.push_str(&format!("Ended after {timeout} s by SIGTERM, and {grace} s later by SIGKILL\n"));
     }
     for (_, title, steps) in lists(plan) {
@@ -395,7 +399,7 @@ pub fn to_json(plan: &Plan) -> String {
         Init::None => "none",
     };
     if let Some(limit) = plan.timeout {
-        let (timeout, grace) = (limit.timeout.as_secs_f64(), limit.grace.as_secs_f64());
+        let (timeout, grace) = (seconds(limit.timeout), seconds(limit.grace));
         out.push_str(&format!(",\"timeout\":{timeout},\"grace\":{grace}"));
     }
     out.push_str(&format!(

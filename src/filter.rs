@@ -2,12 +2,13 @@
 
 use seccompiler::sock_filter;
 
-use crate::error::{Asked, Error};
+use crate::error::{Asked, Error, Layer, Words};
 use crate::seccomp::{self, EPERM, Program, Treatment};
 use crate::syscalls::{Arch, CALLS, Call, Limit, Powers, find, groups};
-use crate::text::{nearest, shown};
+use crate::text::{about, nearest};
 
 include!(concat!(env!("OUT_DIR"), "/filter.rs"));
+include!(concat!(env!("OUT_DIR"), "/limited.rs"));
 
 /// The machine that this program is for.
 pub const HERE: Arch = if cfg!(target_arch = "x86_64") { Arch::X86_64 } else { Arch::Aarch64 };
@@ -98,7 +99,7 @@ pub fn denied(text: &str) -> Result<(Subject, Treatment), Refusal> {
             Some(near) => format!("did you mean {near}?"),
             None => "write a name of errno(3), e.g. :ENOSYS".into(),
         };
-        (format!("{} is not an error's name", shown(errno)), remedy)
+        (about("", errno, " is not an error's name"), remedy)
     })?;
     Ok((subject(text)?, Treatment::Refuse(number)))
 }
@@ -115,21 +116,23 @@ pub fn deciding<'a>(call: &Call, changes: impl Iterator<Item = &'a Change> + Clo
     by_name.next().or_else(|| by_group.next())
 }
 
+fn refuse(change: &Change, problem: impl Into<Words>, remedy: impl Into<Words>) -> Result<(), Error> {
+    Err(Error::usage(change.asked, problem, remedy))
+}
+
 /// Finds changes that contradict each other, do nothing, or would keep the command
 /// from being started; `told`: with its refusals told; `closable`: what else may close.
 ///
 /// # Errors
 /// The first.
 pub fn check(powers: Powers, changes: &[Change], told: bool, closable: &dyn Fn(&str) -> bool) -> Result<(), Error> {
-    let refuse =
-        |change: &Change, problem: String, remedy: &str| Err(Error::usage(change.asked.text().to_owned(), problem, remedy));
     let here = || CALLS.iter().filter(|call| call.number(HERE).is_some());
     for (index, change) in changes.iter().enumerate() {
         for other in &changes[..index] {
             let both = here().find(|call| change.subject.holds(call) && other.subject.holds(call));
             let (Some(call), true) = (both, one_level(change.subject, other.subject)) else { continue };
             if change.subject == other.subject && change.to == other.to {
-                return refuse(change, "given twice".into(), "give it once");
+                return refuse(change, "given twice", "give it once");
             }
             if change.to != other.to {
                 let problem = format!("contradicts {}: both name {}", other.asked.text(), call.name);
@@ -150,7 +153,7 @@ pub fn check(powers: Powers, changes: &[Change], told: bool, closable: &dyn Fn(&
                 Treatment::Allow => "has no effect: it is allowed anyway",
                 Treatment::Refuse(_) | Treatment::Limit(_) | Treatment::Done => "has no effect: it is refused so anyway",
             };
-            return refuse(change, problem.into(), "leave it out");
+            return refuse(change, problem, "leave it out");
         }
         let kept = |name: &&&str| find(name).is_some_and(|call| treatment(call, powers, changes.iter()) != Treatment::Allow);
         let needed = NEEDED.iter().chain(told.then_some(&NEEDED_TO_TELL));
@@ -164,7 +167,7 @@ pub fn check(powers: Powers, changes: &[Change], told: bool, closable: &dyn Fn(&
                 Subject::Call(_) => "leave it out".to_owned(),
                 Subject::Group(_) => format!("add --allow-syscall {name}"),
             };
-            return refuse(change, problem, &remedy);
+            return refuse(change, problem, remedy);
         }
     }
     Ok(())
@@ -190,6 +193,11 @@ pub struct Filter {
     pub told: bool,
 }
 
+/// What is done about call `number` whose arguments decide.
+pub fn limited(number: u32, limit: Limit) -> Option<Vec<sock_filter>> {
+    LIMITED.iter().find(|(known, as_well, _)| (*known, *as_well) == (number, limit)).map(|(_, _, leaf)| leaf.to_vec())
+}
+
 /// The default policy.
 pub fn default() -> Filter {
     let none = Vec::new;
@@ -199,7 +207,7 @@ pub fn default() -> Filter {
 /// Compiles it, unless nothing is changed.
 ///
 /// # Errors
-/// The compiler's.
+/// There is nothing compiled for a limit; the tests see to it that there is.
 pub fn filter(powers: Powers, changes: &[Change]) -> Result<Filter, Error> {
     let mut filter = default();
     if powers == 0 && changes.is_empty() {
@@ -218,10 +226,10 @@ pub fn filter(powers: Powers, changes: &[Change]) -> Result<Filter, Error> {
         }
     }
     if [&filter.allowed, &filter.refused, &filter.answered].into_iter().any(|calls| !calls.is_empty()) {
-        let compiled = seccomp::compile(HERE, treat);
-        filter.program = Program::Owned(compiled.map_err(|error| Error {
-            doing: "compile the system-call policy".into(),
-            ..Error::usage(None, error.to_string(), "report this as a bug")
+        let compiled = seccomp::compile(HERE, treat, &limited);
+        filter.program = Program::Owned(compiled.ok_or_else(|| {
+            let error = Error::usage(None, "arguments are to decide by which nothing was compiled", "report this as a bug");
+            error.met("compile the system-call policy", Layer::CommandLine)
         })?);
     }
     Ok(filter)
@@ -251,6 +259,7 @@ static ERRNOS: &[(&str, i32)] = errnos! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::leaf;
     use crate::syscalls::{NESTED, SYS_ADMIN};
 
     fn change(text: &str) -> Change {
@@ -270,8 +279,12 @@ mod tests {
 
     #[test]
     fn the_default_is_what_was_compiled_when_the_program_was_built() {
-        let compiled = seccomp::compile(HERE, |call| seccomp::treatment(call, 0)).unwrap();
+        let compiled = seccomp::compile(HERE, |call| seccomp::treatment(call, 0), &limited).unwrap();
         assert_eq!(compiled, DEFAULT);
+        for (number, limit) in leaf::all(HERE) {
+            assert_eq!(limited(number, limit), leaf::leaf(HERE, number, limit).ok(), "{number} {limit:?}");
+        }
+        assert_eq!(LIMITED.len(), leaf::all(HERE).len());
         let filter = filter(0, &[]).unwrap();
         assert!(matches!(filter.program, Program::Borrowed(_)));
         assert!(filter.allowed.is_empty() && filter.refused.is_empty());

@@ -1,5 +1,5 @@
-//! The flags: one row each, from which the parser, `--help` and the checks of
-//! the manual come. What a flag means is in `policy`.
+//! The flags: one row each, from which the parser, `--help`, the shells' completions
+//! and the checks of the manual come. What a flag means is in `policy`.
 
 /// A heading of `--help` and of the manual.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

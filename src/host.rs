@@ -2,21 +2,25 @@
 //! here and nowhere else; tests hand it a machine that they made up.
 
 use std::cell::RefCell;
+#[cfg(any(test, fuzzing))]
 use std::collections::BTreeMap;
 use std::ffi::{CStr, OsStr, OsString};
-use std::io::Read;
 use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use rustix::fs::{Access as Wanted, AtFlags, CWD, FileType, OFlags, accessat, fcntl_getfl, fstat, lgetxattr, readlinkat, statat};
+use rustix::fs::{
+    Access as Wanted, AtFlags, CWD, FileType, Mode, OFlags, accessat, fcntl_getfl, fstat, lgetxattr, openat, readlinkat, statat,
+};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgid, getgroups, getuid};
 use rustix::thread::{CapabilitySet, CpuSet, capabilities, sched_getaffinity};
 
 use crate::error::Layer;
+use crate::index::Index;
 use crate::policy::Degradable;
+use crate::resolver::{self, Unresolved};
 #[cfg(any(test, fuzzing))]
 use crate::subordinate::Mapper;
 use crate::subordinate::Subordinate;
@@ -37,15 +41,6 @@ pub enum Fact {
     Device,
     /// A symbolic link and what it says.
     Link(PathBuf),
-}
-
-/// Why a name has no address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unresolved {
-    /// There is no getent(1).
-    NoResolver,
-    /// Nobody knows the name.
-    Unknown,
 }
 
 /// How a descriptor is open.
@@ -113,7 +108,7 @@ pub struct Host {
 enum Files {
     /// Asked of the kernel when first needed, and remembered: each path is
     /// looked at once, so that the whole plan rests on one answer.
-    Machine(RefCell<BTreeMap<OsString, Fact>>),
+    Machine(RefCell<Index<Fact>>),
     /// Made up.
     #[cfg(any(test, fuzzing))]
     Given(BTreeMap<PathBuf, Fact>),
@@ -131,13 +126,13 @@ impl Host {
             can_drop_groups: geteuid().is_root()
                 && getgroups().is_ok_and(|groups| groups.iter().any(|group| *group != gid))
                 // Root of a user namespace that was made without privilege may not.
-                && std::fs::read("/proc/self/setgroups").is_ok_and(|said| said.starts_with(b"allow")),
+                && read(Path::new("/proc/self/setgroups")).is_ok_and(|said| said.starts_with(b"allow")),
             landlock_abi: landlock.unwrap_or(0),
             landlock_refused: landlock == Err(Errno::PERM),
             lacks: Vec::new(),
             cwd: std::env::current_dir().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO)),
             env: std::env::vars_os().collect(),
-            files: Files::Machine(RefCell::default()),
+            files: Files::Machine(RefCell::new(Index::new())),
             descriptors: None,
             #[cfg(any(test, fuzzing))]
             cgroups: Vec::new(),
@@ -159,11 +154,11 @@ impl Host {
     pub fn look(&self, path: &Path) -> Fact {
         match &self.files {
             Files::Machine(known) => {
-                if let Some(fact) = known.borrow().get(path.as_os_str()) {
+                if let Some(fact) = known.borrow().get(path) {
                     return fact.clone();
                 }
                 let fact = look(path);
-                known.borrow_mut().insert(path.into(), fact.clone());
+                known.borrow_mut().set(path, fact.clone());
                 fact
             }
             #[cfg(any(test, fuzzing))]
@@ -240,7 +235,7 @@ impl Host {
     /// Where it knows nothing, or there is none to be asked.
     pub fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, Unresolved> {
         match &self.files {
-            Files::Machine(_) => resolve(name),
+            Files::Machine(_) => resolver::resolve(name),
             #[cfg(any(test, fuzzing))]
             Files::Given(_) => match name {
                 "example.org" => Ok(vec![[192, 0, 2, 1].into(), [0x2001, 0xdb8, 0, 0, 0, 0, 0, 1].into()]),
@@ -469,11 +464,34 @@ pub fn overlay_opaque(path: &Path) -> bool {
     lgetxattr(path, c"user.overlay.opaque", &mut value) == Ok(1) && value[0] == b'y'
 }
 
+/// What the file at `path` holds.
+pub fn read(path: &Path) -> Result<Vec<u8>, Errno> {
+    read_all(openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?.as_fd())
+}
+
+/// The same as text; nothing of what cannot be read, or is none.
+pub fn text(path: impl AsRef<Path>) -> String {
+    read(path.as_ref()).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
+}
+
+/// What can be read from `file`, to its end.
+pub fn read_all(file: BorrowedFd<'_>) -> Result<Vec<u8>, Errno> {
+    let (mut bytes, mut part) = (Vec::new(), [0; 4096]);
+    loop {
+        match rustix::io::read(file, &mut part) {
+            Ok(0) => return Ok(bytes),
+            Ok(read) => bytes.extend_from_slice(&part[..read]),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
 /// Where cgroup2 is mounted, and the directory of this process's own.
 fn own_cgroup() -> Option<(PathBuf, PathBuf)> {
-    let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = text("/proc/self/cgroup");
     let own = Path::new(own.lines().find_map(|line| line.strip_prefix("0::"))?);
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let mounts = text("/proc/self/mountinfo");
     mounts.lines().find_map(|line| {
         let (mount, kind) = line.split_once(" - ")?;
         let mut fields = mount.split(' ').skip(3);
@@ -488,42 +506,13 @@ fn own_cgroup() -> Option<(PathBuf, PathBuf)> {
     })
 }
 
-/// Asks getent(1), which asks as this machine is set up: its hosts file, DNS, mDNS, a
-/// directory. A static program's own resolver knows two of these.
-fn resolve(name: &str) -> Result<Vec<IpAddr>, Unresolved> {
-    let mut getent = Command::new("getent");
-    getent.args(["ahosts", name]).stdin(Stdio::null()).stdout(Stdio::piped());
-    sys::end_with_us(&mut getent);
-    let mut getent = getent.spawn().map_err(|_| Unresolved::NoResolver)?;
-    let mut said = String::new();
-    let read = getent.stdout.take().map(|mut stdout| stdout.read_to_string(&mut said));
-    // A caller that ignores SIGCHLD leaves nothing to wait for.
-    let _ = getent.wait();
-    if !matches!(read, Some(Ok(_))) {
-        return Err(Unresolved::Unknown);
-    }
-    // An address is on several lines, one for each kind of socket.
-    let mut addresses: Vec<IpAddr> = Vec::new();
-    for line in said.lines() {
-        if let Some(Ok(address)) = line.split_whitespace().next().map(str::parse) {
-            if !addresses.contains(&address) {
-                addresses.push(address);
-            }
-        }
-    }
-    if addresses.is_empty() { Err(Unresolved::Unknown) } else { Ok(addresses) }
-}
-
 fn cgroup(path: &Path) -> CgroupDir {
-    let words = |file: &str| {
-        let text = std::fs::read_to_string(path.join(file)).unwrap_or_default();
-        text.split_whitespace().map(String::from).collect::<Vec<_>>()
-    };
+    let words = |file: &str| text(path.join(file)).split_whitespace().map(String::from).collect::<Vec<_>>();
     let may = |file: &str| accessat(CWD, path.join(file), Wanted::WRITE_OK, AtFlags::EACCESS).is_ok();
     let limit = |file: &str| words(file).first().is_some_and(|word| word != "max");
     CgroupDir {
         path: path.to_owned(),
-        is_root: !path.join("cgroup.type").exists(),
+        is_root: statat(CWD, path.join("cgroup.type"), AtFlags::empty()).is_err(),
         writable: may(".") && may("cgroup.procs") && may("cgroup.subtree_control"),
         controllers: words("cgroup.controllers"),
         enabled: words("cgroup.subtree_control"),

@@ -34,6 +34,15 @@ pub(crate) enum End {
 impl Keeper {
     /// Starts one that keeps the descriptors of `keep` and does `act` at the end.
     pub(crate) fn start(arguments: &Arguments, keep: &[i32], act: impl FnOnce(End)) -> Result<Self, Errno> {
+        let mut act = Some(act);
+        Self::beside(arguments, keep, &mut |end| {
+            if let Some(act) = act.take() {
+                act(end);
+            }
+        })
+    }
+
+    fn beside(arguments: &Arguments, keep: &[i32], act: &mut dyn FnMut(End)) -> Result<Self, Errno> {
         let (told, alive) = pipe_with(PipeFlags::CLOEXEC)?;
         let blocked = SignalSet::all().set_blocked()?;
         match sys::clone(0)? {

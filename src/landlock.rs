@@ -185,7 +185,7 @@ fn rights<'a>(op: &'a Op, sealed: &[&CStr]) -> Option<(&'a CStr, u64)> {
         | Op::EnterRoot
         | Op::LockMounts { .. }
         | Op::NoUserNamespaces
-        | Op::AwaitNetwork
+        | Op::AwaitNetwork { .. }
         | Op::AwaitPublisher
         | Op::Publish { .. }
         | Op::Reach { .. }

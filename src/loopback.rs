@@ -2,25 +2,39 @@
 //! machine for one without IPv4, and a name for one without an address (AI_ADDRCONFIG).
 
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with};
+use rustix::thread::nanosleep;
+use rustix::time::Timespec;
+
+use crate::sys;
 
 // rtnetlink(7), netlink(7).
 const RTM_NEWADDR: u16 = 20;
+const RTM_NEWROUTE: u16 = 24;
+const RTM_GETROUTE: u16 = 26;
 const NLM_F_REQUEST: u16 = 1;
 const NLM_F_ACK: u16 = 4;
 const NLM_F_CREATE: u16 = 0x400;
 const NLMSG_ERROR: u16 = 2;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
+const RTA_DST: u16 = 1;
 /// Nobody else on a loopback could have it.
 const IFA_F_NODAD: u8 = 2;
 const RT_SCOPE_HOST: u8 = 254;
+const RTN_LOCAL: u8 = 2;
 /// The number of the loopback in every network namespace.
 const LOOPBACK: u32 = 1;
 
-/// Gives the loopback of this network namespace one more address.
+/// How long the kernel's worker may take, and how often it is asked, in nanoseconds.
+const PATIENCE: u64 = 10_000_000_000;
+const PAUSE: i64 = 50_000;
+
+/// Gives the loopback of this network namespace one more address, and waits until
+/// packets to it arrive.
 pub(crate) fn add(address: IpAddr) -> Result<(), Errno> {
     let (family, octets) = match &address {
         IpAddr::V4(address) => (AddressFamily::INET, &address.octets()[..]),
@@ -28,45 +42,77 @@ pub(crate) fn add(address: IpAddr) -> Result<(), Errno> {
     };
     let bits = u8::try_from(octets.len() * 8).map_err(|_| Errno::INVAL)?;
     let family = u8::try_from(family.as_raw()).map_err(|_| Errno::INVAL)?;
-    let mut message = Message { bytes: [0; 80], length: 4 };
-    message.put(&RTM_NEWADDR.to_ne_bytes());
-    message.put(&(NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE).to_ne_bytes());
-    message.put(&[0; 8]);
-    message.put(&[family, bits, IFA_F_NODAD, RT_SCOPE_HOST]);
-    message.put(&LOOPBACK.to_ne_bytes());
-    for kind in [IFA_LOCAL, IFA_ADDRESS] {
-        let length = u16::try_from(4 + octets.len()).map_err(|_| Errno::INVAL)?;
-        message.put(&length.to_ne_bytes());
-        message.put(&kind.to_ne_bytes());
-        message.put(octets);
-    }
-    let length = u32::try_from(message.length).map_err(|_| Errno::INVAL)?;
-    message.bytes[..4].copy_from_slice(&length.to_ne_bytes());
-
     // NETLINK_ROUTE is 0, which a protocol is by default.
     let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
-    send(&socket, &message.bytes[..message.length], SendFlags::empty())?;
-    let mut answer = [0; 256];
-    let (_, length) = recv(&socket, &mut answer, RecvFlags::empty())?;
-    // A header of 16 bytes with the kind at 4, then the error, negative.
-    let kind = [answer[4], answer[5]];
-    if length < 20 || u16::from_ne_bytes(kind) != NLMSG_ERROR {
-        return Err(Errno::IO);
-    }
+
+    let mut new = Message::new(RTM_NEWADDR, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE);
+    new.put(&[family, bits, IFA_F_NODAD, RT_SCOPE_HOST]);
+    new.put(&LOOPBACK.to_ne_bytes());
+    new.attribute(IFA_LOCAL, octets)?;
+    new.attribute(IFA_ADDRESS, octets)?;
+    let (kind, answer) = new.ask(&socket)?;
+    // The error, negative.
     match i32::from_ne_bytes([answer[16], answer[17], answer[18], answer[19]]) {
-        0 => Ok(()),
-        errno => Err(Errno::from_raw_os_error(-errno)),
+        _ if kind != NLMSG_ERROR => return Err(Errno::IO),
+        0 => {}
+        errno => return Err(Errno::from_raw_os_error(-errno)),
+    }
+    // An IPv6 address is there at once, and its route a worker's turn later; a packet
+    // that is sent before is lost, and sent again after a second.
+    let until = sys::now() + PATIENCE;
+    loop {
+        let mut get = Message::new(RTM_GETROUTE, NLM_F_REQUEST);
+        get.put(&[family, bits, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        get.attribute(RTA_DST, octets)?;
+        let (kind, answer) = get.ask(&socket)?;
+        if kind == RTM_NEWROUTE && answer[16 + 7] == RTN_LOCAL {
+            return Ok(());
+        }
+        if sys::now() > until {
+            return Err(Errno::TIMEDOUT);
+        }
+        let _ = nanosleep(&Timespec { tv_sec: 0, tv_nsec: PAUSE });
     }
 }
 
+/// A request, from its header on.
 struct Message {
     bytes: [u8; 80],
     length: usize,
 }
 
 impl Message {
+    fn new(kind: u16, flags: u16) -> Self {
+        let mut message = Self { bytes: [0; 80], length: 4 };
+        message.put(&kind.to_ne_bytes());
+        message.put(&flags.to_ne_bytes());
+        message.put(&[0; 8]);
+        message
+    }
+
     fn put(&mut self, bytes: &[u8]) {
         self.bytes[self.length..self.length + bytes.len()].copy_from_slice(bytes);
         self.length += bytes.len();
+    }
+
+    fn attribute(&mut self, kind: u16, value: &[u8]) -> Result<(), Errno> {
+        let length = u16::try_from(4 + value.len()).map_err(|_| Errno::INVAL)?;
+        self.put(&length.to_ne_bytes());
+        self.put(&kind.to_ne_bytes());
+        self.put(value);
+        Ok(())
+    }
+
+    /// The kind of answer, and the answer.
+    fn ask(mut self, socket: &OwnedFd) -> Result<(u16, [u8; 512]), Errno> {
+        let length = u32::try_from(self.length).map_err(|_| Errno::INVAL)?;
+        self.bytes[..4].copy_from_slice(&length.to_ne_bytes());
+        send(socket, &self.bytes[..self.length], SendFlags::empty())?;
+        let mut answer = [0; 512];
+        let (_, length) = recv(socket, &mut answer, RecvFlags::empty())?;
+        if length < 24 {
+            return Err(Errno::IO);
+        }
+        Ok((u16::from_ne_bytes([answer[4], answer[5]]), answer))
     }
 }

@@ -17,6 +17,8 @@ mod beside;
 mod caps;
 mod cgroup;
 mod check;
+#[cfg(test)]
+mod completions;
 mod degrade;
 mod denied;
 mod diagnose;
@@ -30,10 +32,13 @@ mod flags;
 mod forward;
 mod greeting;
 mod host;
+mod index;
 mod init;
 mod keeper;
 mod landlock;
 mod launch;
+#[cfg(test)]
+mod leaf;
 mod loopback;
 mod orphans;
 mod overlay;
@@ -41,6 +46,7 @@ mod pasta;
 mod place;
 mod plan;
 mod policy;
+mod program;
 mod pty;
 mod publish;
 mod reach;
@@ -48,6 +54,7 @@ mod reacher;
 mod record;
 mod relay;
 mod report;
+mod resolver;
 mod rlimits;
 mod seccomp;
 mod subids;
@@ -65,6 +72,7 @@ mod wanted;
 use args::Typed;
 use error::{Error, FAILED, Layer};
 use host::Host;
+use plan::Plan;
 use policy::{Format, Policy, Request};
 use record::Record;
 
@@ -101,12 +109,13 @@ fn act(typed: Typed, arguments: &sys::Arguments, record: Option<&Record>) -> Res
         Request::Help => print(&flags::help()),
         Request::Version => print(concat!("jail ", env!("CARGO_PKG_VERSION"), "\n")),
         Request::Check(policy, format) => {
-            let (text, starts) = check::run(&policy, &mut Host::observe(), arguments, format);
+            let (mut policy, mut host) = (ManuallyDrop::new(policy), ManuallyDrop::new(Host::observe()));
+            let (text, starts) = check::run(&mut policy, &mut host, arguments, format);
             print(&text).map(|_| if starts { 0 } else { FAILED })
         }
         Request::Diff(asked) => diff::run(&asked, &mut |text| print(text).map(drop)).map(|()| 0),
         Request::Explain(policy, format) => {
-            let plan = plan::build(&policy, &observe(&policy, arguments)?)?;
+            let plan = planned(policy, arguments)?;
             print(&match format {
                 Format::Text => explain::text(&plan),
                 Format::Json => explain::to_json(&plan),
@@ -114,16 +123,13 @@ fn act(typed: Typed, arguments: &sys::Arguments, record: Option<&Record>) -> Res
         }
         Request::Time(policy) => {
             let began = sys::now();
-            let plan = plan::build(&policy, &observe(&policy, arguments)?)?;
+            let plan = planned(policy, arguments)?;
             let planned = sys::now() - began;
             let text = times::run(&plan, planned, arguments);
             print(&text.map_err(|failure| diagnose::error(&plan, failure, &diagnose::Signs::read()))?)
         }
         Request::Run(policy) => {
-            // What is not given back here the kernel takes, all at once.
-            let policy = ManuallyDrop::new(policy);
-            let host = ManuallyDrop::new(observe(&policy, arguments)?);
-            let plan = ManuallyDrop::new(plan::build(&policy, &host)?);
+            let plan = planned(policy, arguments)?;
             let ended = launch::run(&plan, arguments, record, launch::Passed::LetGo, None)
                 .map_err(|failure| diagnose::error(&plan, failure, &diagnose::Signs::read()))?;
             if let Some(record) = record {
@@ -134,9 +140,16 @@ fn act(typed: Typed, arguments: &sys::Arguments, record: Option<&Record>) -> Res
     }
 }
 
+/// The plan for this machine. What is not given back here the kernel takes, all at once.
+fn planned(policy: Box<Policy>, arguments: &sys::Arguments) -> Result<ManuallyDrop<Plan>, Error> {
+    let mut policy = ManuallyDrop::new(policy);
+    let host = observe(&policy, arguments)?;
+    plan::build(&mut policy, &host).map(ManuallyDrop::new)
+}
+
 /// This machine; and what it refuses, where that is to be done without.
-fn observe(policy: &Policy, arguments: &sys::Arguments) -> Result<Host, Error> {
-    let mut host = Host::observe();
+fn observe(policy: &Policy, arguments: &sys::Arguments) -> Result<ManuallyDrop<Host>, Error> {
+    let mut host = ManuallyDrop::new(Host::observe());
     if let Some(degrade) = &policy.degrade {
         host.lacks = check::lacks(&degrade.value, &host, arguments)?;
     }
@@ -148,29 +161,20 @@ fn print(text: &str) -> Result<u8, Error> {
     let stdout = sys::inherited(1).ok_or(rustix::io::Errno::BADF);
     match stdout.and_then(|stdout| launch::print(stdout, text)) {
         Ok(()) => Ok(0),
-        Err(errno) => Err(Error {
-            status: FAILED,
-            doing: "write to standard output".into(),
-            layer: Layer::Files,
-            ..Error::usage(None, errno.to_string(), "make room, or send it elsewhere")
-        }),
+        Err(errno) => {
+            let error = Error::usage(None, errno.to_string(), "make room, or send it elsewhere");
+            Err(error.met("write to standard output", Layer::Files))
+        }
     }
 }
 
 /// What `--args FILE` holds.
 fn read_flags(file: &OsStr) -> Result<Vec<u8>, String> {
-    if file != "-" {
-        return std::fs::read(Path::new(file)).map_err(|error| error.to_string());
-    }
-    // Not std's stdin, which takes a closed one for an empty one.
-    let stdin = sys::inherited(0).ok_or("standard input is closed")?;
-    let (mut bytes, mut part) = (Vec::new(), [0; 4096]);
-    loop {
-        match rustix::io::read(stdin, &mut part) {
-            Ok(0) => return Ok(bytes),
-            Ok(read) => bytes.extend_from_slice(&part[..read]),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(errno.to_string()),
-        }
-    }
+    let read = if file == "-" {
+        // Not std's stdin, which takes a closed one for an empty one.
+        host::read_all(sys::inherited(0).ok_or("standard input is closed")?)
+    } else {
+        host::read(Path::new(file))
+    };
+    read.map_err(|errno| errno.to_string())
 }

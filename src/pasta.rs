@@ -1,15 +1,16 @@
 //! `--net pasta`: a network of the jail's own, connected by pasta(1), which
 //! translates between it and ordinary sockets of the caller's.
 
-use std::io::{ErrorKind, Read};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::ffi::{CStr, CString, OsStr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::io::Errno;
+use rustix::io::{Errno, read};
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
 
-use crate::sys;
+use crate::plan::candidates;
+use crate::policy::Hole;
+use crate::program::Program;
 
 /// Why the network could not be connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,58 +27,61 @@ pub enum Pasta {
 
 /// pasta while the jail runs; it ends with this.
 pub(crate) struct Running {
-    process: Child,
+    process: Program,
     /// Where it writes once the network stands; None from then on.
-    says: Option<ChildStdout>,
+    says: Option<OwnedFd>,
 }
 
 impl Running {
     /// Its process.
     pub(crate) fn pid(&self) -> Pid {
-        Pid::from_child(&self.process)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.process.pid()
     }
 }
 
 /// Nothing of the host's passes in unasked: by default pasta forwards the ports
 /// that are bound outside, and maps the gateway's address to the host's loopback.
-const ARGUMENTS: [&str; 14] = [
-    "--quiet",
-    "--foreground",
-    "--config-net",
-    "--no-map-gw",
-    "-t",
-    "none",
-    "-u",
-    "none",
-    "-T",
-    "none",
-    "-U",
-    "none",
-    "--pid",
-    "/dev/stdout",
+const WORDS: [&CStr; 13] = [
+    c"pasta",
+    c"--quiet",
+    c"--foreground",
+    c"--config-net",
+    c"--no-map-gw",
+    c"-t",
+    c"none",
+    c"-T",
+    c"none",
+    c"-U",
+    c"none",
+    c"--pid",
+    c"/dev/stdout",
 ];
 
 /// Has pasta connect the network namespace of `pid`; `root`: as root, which it
-/// would give up otherwise, and with it the right to enter.
-pub(crate) fn start(pid: Pid, root: bool) -> Result<Running, Pasta> {
-    let mut command = Command::new("pasta");
-    command.args(ARGUMENTS).args(if root { &["--runas", "0:0"][..] } else { &[] });
-    command.arg(pid.to_string()).stdin(Stdio::null()).stdout(Stdio::piped());
-    // What is typed at the terminal is for the jail's command.
-    command.process_group(0);
-    // It keeps the network namespace alive, and so would not notice.
-    sys::end_with_us(&mut command);
-    match command.spawn() {
-        Ok(mut process) => Ok(Running { says: process.stdout.take(), process }),
-        Err(error) if error.kind() == ErrorKind::NotFound => Err(Pasta::Missing),
-        Err(error) => Err(Pasta::Start(Errno::from_io_error(&error).unwrap_or(Errno::IO))),
+/// would give up otherwise, and with it the right to enter. It passes on what comes to
+/// the ports of `udp`.
+pub(crate) fn start(pid: Pid, root: bool, udp: &[Hole]) -> Result<Running, Pasta> {
+    let mut words = WORDS.map(CStr::to_owned).to_vec();
+    if udp.is_empty() {
+        words.extend([c"-u", c"none"].map(CStr::to_owned));
+    }
+    for Hole { at, to, .. } in udp {
+        // pasta wants no brackets around an address.
+        words.push(c"-u".to_owned());
+        words.extend(CString::new(format!("{}/{}:{to}", at.ip(), at.port())));
+    }
+    if root {
+        words.extend([c"--runas", c"0:0"].map(CStr::to_owned));
+    }
+    words.extend(CString::new(pid.to_string()));
+    let environment: Vec<_> = std::env::vars_os().collect();
+    let paths = candidates(OsStr::new("pasta"), &environment).unwrap_or_default();
+    let (says, stdout) = pipe_with(PipeFlags::CLOEXEC).map_err(Pasta::Start)?;
+    // It keeps the network namespace alive, and so would not notice the launcher's death.
+    match Program::start(&paths, words, stdout.as_fd()) {
+        Ok(process) => Ok(Running { process, says: Some(says) }),
+        Err(Errno::NOENT) => Err(Pasta::Missing),
+        Err(errno) => Err(Pasta::Start(errno)),
     }
 }
 
@@ -89,8 +93,8 @@ impl Running {
 
     /// Takes its word that the network stands: it then writes its number.
     pub(crate) fn connected(&mut self) -> Result<(), Pasta> {
-        match self.says.take().map(|mut says| says.read(&mut [0; 32])) {
-            Some(Ok(read)) if read > 0 => Ok(()),
+        match self.says.take().map(|says| read(&says, &mut [0; 32])) {
+            Some(Ok(1..)) => Ok(()),
             Some(Ok(_) | Err(_)) | None => Err(Pasta::Ended),
         }
     }

@@ -1,8 +1,7 @@
 //! Where everything lies in the new root, and the steps that put it there: parents
 //! first, links followed within the new root alone, nothing made in a host's tree.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -10,9 +9,10 @@ use rustix::io::Errno;
 
 use crate::error::{Asked, Error};
 use crate::host::{Fact, Host, below, from_there_up};
+use crate::index::Index;
 use crate::plan::{CHANGES, Op, Over, Step};
 use crate::policy::{Access, Ban, Changes, Policy};
-use crate::text::shown;
+use crate::text::{about, shown};
 use crate::view::{Backing, Found, View};
 use crate::wanted::{Put, Wanted, absolute, c_string, files_error, source, taken};
 
@@ -66,7 +66,7 @@ pub(crate) struct Builder<'a> {
     /// Memory that is read-only to the command once everything is in it.
     sealed: Vec<CString>,
     /// Destinations that flags asked for.
-    typed: BTreeMap<OsString, Asked>,
+    typed: Index<Asked>,
     /// What flags hide.
     hidden: Vec<(PathBuf, Asked)>,
 }
@@ -86,7 +86,7 @@ impl<'a> Builder<'a> {
         if host.look(&path) != Fact::Dir {
             return Err(files_error(
                 asked,
-                format!("take {} for the root", shown(&path)),
+                about("take ", &path, " for the root"),
                 "not a directory",
                 "name the directory of a tree",
             ));
@@ -96,7 +96,7 @@ impl<'a> Builder<'a> {
         let steps = match policy.changes() {
             None => {
                 let access = if policy.writable.is_some() { Access::Writable } else { Access::ReadOnly };
-                vec![Step { op: Op::RootTree { source: tree, access }, asked: root.asked.clone() }]
+                vec![Step { op: Op::RootTree { source: tree, access }, asked: root.asked }]
             }
             Some((changes, asked)) => {
                 may_be_changed(host, &path, asked)?;
@@ -128,7 +128,7 @@ impl<'a> Builder<'a> {
             kept: None,
             parts: Vec::new(),
             sealed: Vec::new(),
-            typed: BTreeMap::new(),
+            typed: Index::new(),
             hidden: Vec::new(),
         }
     }
@@ -145,7 +145,7 @@ impl<'a> Builder<'a> {
                 let over = over.map_or("", Asked::text);
                 return Err(files_error(
                     step.asked.as_ref(),
-                    format!("show {}, writable", shown(source)),
+                    about("show ", source, ", writable"),
                     format!("{} of {over} could be changed through it while it is in use", shown(layer)),
                     "move one out of the other, or show it read-only",
                 ));
@@ -161,10 +161,13 @@ impl<'a> Builder<'a> {
         let order = |wanted: &Wanted| wanted.asked.is_none();
         pending.sort_unstable_by(|a, b| a.dest.as_os_str().cmp(b.dest.as_os_str()).then(order(a).cmp(&order(b))));
         let mut groups: Vec<(PathBuf, PathBuf, Vec<Step>, Option<Asked>)> = Vec::with_capacity(pending.len() + 4);
-        let mut placed: BTreeSet<OsString> = BTreeSet::new();
+        let mut placed = Index::new();
         while !pending.is_empty() {
             let mut waiting = Vec::new();
-            let dests: BTreeSet<OsString> = pending.iter().map(|w| w.dest.clone().into()).collect();
+            let mut dests = Index::new();
+            for wanted in &pending {
+                dests.set(&wanted.dest, ());
+            }
             let count = pending.len();
             for wanted in pending {
                 // A link may lead below another destination: that one goes first.
@@ -173,14 +176,14 @@ impl<'a> Builder<'a> {
                     self.refuse_dest(&wanted, &found)?;
                     continue;
                 };
-                let waits_for = |above: &Path| dests.contains(above.as_os_str()) && !placed.contains(above.as_os_str());
+                let waits_for = |above: &Path| dests.has(above) && !placed.has(above);
                 let covered = from_there_up(at).skip(1).any(waits_for);
                 if covered && waiting.len() + 1 < count {
                     waiting.push(wanted);
                     continue;
                 }
                 let mut steps = Vec::with_capacity(2);
-                placed.insert(wanted.dest.clone().into());
+                placed.set(&wanted.dest, ());
                 // Each its own, for another destination may come to lie between.
                 for dir in self.missing_parents(&found) {
                     let mut step = Vec::with_capacity(1);
@@ -203,7 +206,7 @@ impl<'a> Builder<'a> {
             if !settled && self.view.is_mount(at) {
                 return Err(files_error(
                     asked.as_ref(),
-                    format!("place {}", shown(dest)),
+                    about("place ", dest, ""),
                     "another destination covers or redirects it",
                     "name destinations without symbolic links",
                 ));
@@ -222,7 +225,7 @@ impl<'a> Builder<'a> {
             // Where the caller may not go, the command cannot either.
             Found::Denied(Errno::ACCESS) if wanted.asked.is_none() => return Ok(()),
             Found::Denied(errno) => {
-                let doing = format!("look at {} inside", shown(&wanted.dest));
+                let doing = about("look at ", &wanted.dest, " inside");
                 let remedy = "the caller must be allowed to search every directory above it";
                 return Err(files_error(wanted.asked.as_ref(), doing, errno.to_string(), remedy));
             }
@@ -240,20 +243,20 @@ impl<'a> Builder<'a> {
                 Backing::Host(_) if wanted.put.needs(self.host).is_none() => {
                     "jail makes nothing in a host's tree: make it there yourself, or name a place in a --tmpfs".into()
                 }
-                Backing::Host(path) => format!("create {} on the host first: jail makes nothing in a host's tree", shown(&path)),
+                Backing::Host(path) => about("create ", &path, " on the host first: jail makes nothing in a host's tree"),
                 Backing::Memory => "choose another destination".into(),
             },
             Found::There(..) | Found::Makeable(_) | Found::Denied(_) | Found::Nowhere(_) => "choose another destination".into(),
         };
-        Err(files_error(wanted.asked.as_ref(), format!("place {} inside", shown(&wanted.dest)), problem, remedy))
+        Err(files_error(wanted.asked.as_ref(), about("place ", &wanted.dest, " inside"), problem, remedy))
     }
 
     /// Appends the steps that put one thing at its place, and gives the place.
     fn put(&mut self, wanted: &Wanted, found: Found, steps: &mut Vec<Step>) -> Result<Option<PathBuf>, Error> {
         let asked = wanted.asked.as_ref();
-        let doing = || format!("place {} inside", shown(&wanted.dest));
+        let doing = || about("place ", &wanted.dest, " inside");
         if let (Some(_), Found::There(at, _)) = (asked, &found) {
-            if let Some(other) = self.typed.get(at.as_os_str()) {
+            if let Some(other) = self.typed.get(at) {
                 return Err(taken(wanted, at, Some(other)));
             }
         }
@@ -271,7 +274,7 @@ impl<'a> Builder<'a> {
                     Some(_) => Err(files_error(
                         asked,
                         doing(),
-                        format!("{} exists already", shown(at)),
+                        about("", at, " exists already"),
                         "choose another destination, or leave the flag out",
                     )),
                 };
@@ -380,7 +383,7 @@ impl<'a> Builder<'a> {
             self.devices(&at, asked, steps)?;
         }
         if let Some(asked) = asked {
-            self.typed.insert(at.clone().into(), asked.clone());
+            self.typed.set(&at, *asked);
         }
         Ok(Some(at))
     }
@@ -482,7 +485,7 @@ impl<'a> Builder<'a> {
         match self.view.resolve(&path) {
             Found::There(at, _) if self.is_process(&at) => Err(files_error(
                 Some(&ban.asked),
-                format!("find {} inside", shown(&path)),
+                about("find ", &path, " inside"),
                 "it names a process, and those inside are others",
                 "name a file of /proc that is none of a process's",
             )),
@@ -490,18 +493,18 @@ impl<'a> Builder<'a> {
             Found::Missing(_) | Found::Makeable(_) if ban.may_miss => Ok(None),
             Found::Missing(at) | Found::Makeable(at) => Err(files_error(
                 Some(&ban.asked),
-                format!("find {} inside", shown(&path)),
-                format!("nothing is visible at {}", shown(&at)),
+                about("find ", &path, " inside"),
+                about("nothing is visible at ", &at, ""),
                 "name what another flag or a default shows, or leave the flag out",
             )),
             Found::Denied(errno) => Err(files_error(
                 Some(&ban.asked),
-                format!("find {} inside", shown(&path)),
+                about("find ", &path, " inside"),
                 errno.to_string(),
                 "the caller must be allowed to search every directory above it",
             )),
             Found::Nowhere(why) => {
-                Err(files_error(Some(&ban.asked), format!("find {} inside", shown(&path)), why, "name the place itself"))
+                Err(files_error(Some(&ban.asked), about("find ", &path, " inside"), why, "name the place itself"))
             }
         }
     }
@@ -519,10 +522,10 @@ impl<'a> Builder<'a> {
         let mut all: Vec<(PathBuf, Fact, Asked)> = Vec::new();
         for ban in bans {
             if let Some((at, fact)) = self.banned(ban)? {
-                all.push((at, fact, ban.asked.clone()));
+                all.push((at, fact, ban.asked));
             }
         }
-        all.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.2.text().cmp(b.2.text())));
+        all.sort_unstable_by(|a, b| a.0.as_os_str().cmp(b.0.as_os_str()).then_with(|| a.2.text().cmp(b.2.text())));
         for pair in all.windows(2) {
             if pair[0].0 == pair[1].0 {
                 let problem = format!("{} names it already", pair[0].2.text());
@@ -551,9 +554,9 @@ impl<'a> Builder<'a> {
 
     pub(crate) fn hide(&mut self, bans: &[Ban]) -> Result<(), Error> {
         for (at, fact, asked) in self.applicable(bans, "hide")? {
-            self.not_hidden(at.parent(), Some(&asked), &format!("hide {}", shown(&at)))?;
+            self.not_hidden(at.parent(), Some(&asked), &about("hide ", &at, ""))?;
             let refuse =
-                |problem: String, remedy: &str| Err(files_error(Some(&asked), format!("hide {}", shown(&at)), problem, remedy));
+                |problem: String, remedy: &'static str| Err(files_error(Some(&asked), about("hide ", &at, ""), problem, remedy));
             if at == Path::new("/") {
                 return refuse("it is the root of the jail".into(), "name something in it");
             }
@@ -561,7 +564,7 @@ impl<'a> Builder<'a> {
                 return refuse(format!("it would hide what {} shows", other.text()), "leave out one of the two");
             }
             let op = Op::Hide { dest: c_string(at.as_os_str())?, dir: fact == Fact::Dir };
-            self.steps.push(Step { op, asked: Some(asked.clone()) });
+            self.steps.push(Step { op, asked: Some(asked) });
             self.hidden.push((at, asked));
         }
         Ok(())
@@ -570,18 +573,18 @@ impl<'a> Builder<'a> {
     pub(crate) fn noexec(&mut self, bans: &[Ban]) -> Result<(), Error> {
         let all = self.applicable(bans, "forbid execution below")?;
         for (index, (at, _, asked)) in all.iter().enumerate() {
-            self.not_hidden(Some(at), Some(asked), &format!("forbid execution below {}", shown(at)))?;
+            self.not_hidden(Some(at), Some(asked), &about("forbid execution below ", at, ""))?;
             if let Some((_, _, other)) = all[..index].iter().find(|(above, ..)| at.starts_with(above)) {
                 return Err(files_error(
                     Some(asked),
-                    format!("forbid execution below {}", shown(at)),
+                    about("forbid execution below ", at, ""),
                     format!("has no effect: {} covers it", other.text()),
                     "leave it out",
                 ));
             }
             let mounted = self.view.is_mount(at);
             let op = Op::Restrict { dest: c_string(at.as_os_str())?, mounted, access: Access::Writable, noexec: true };
-            self.steps.push(Step { op, asked: Some(asked.clone()) });
+            self.steps.push(Step { op, asked: Some(*asked) });
         }
         Ok(())
     }
@@ -590,12 +593,7 @@ impl<'a> Builder<'a> {
     pub(crate) fn chdir(&self, policy: &Policy) -> Result<Step, Error> {
         let Some(chdir) = &policy.chdir else {
             let refuse = |errno: Errno| {
-                Err(files_error(
-                    None,
-                    "find the current directory".into(),
-                    errno.to_string(),
-                    "name one that is visible with --chdir",
-                ))
+                Err(files_error(None, "find the current directory", errno.to_string(), "name one that is visible with --chdir"))
             };
             let visible = match &self.host.cwd {
                 Err(Errno::NOENT) => None,
@@ -613,14 +611,14 @@ impl<'a> Builder<'a> {
             };
             let path = visible.map_or(Path::new("/"), PathBuf::as_path);
             // Where / cannot be entered, it is the tree's doing.
-            let asked = policy.root.as_ref().filter(|_| path == Path::new("/")).and_then(|root| root.asked.clone());
+            let asked = policy.root.as_ref().filter(|_| path == Path::new("/")).and_then(|root| root.asked);
             return Ok(Step { op: Op::Chdir { path: c_string(path.as_os_str())? }, asked });
         };
         let asked = chdir.asked.as_ref();
         let path = absolute(self.host, &chdir.value, asked)?;
         let problem = match self.view.resolve(&path) {
             Found::There(at, Fact::Dir) => {
-                self.not_hidden(Some(&at), asked, &format!("start in {}", shown(&at)))?;
+                self.not_hidden(Some(&at), asked, &about("start in ", &at, ""))?;
                 return Ok(step(Op::Chdir { path: c_string(at.as_os_str())? }, asked));
             }
             Found::There(..) => "not a directory",
@@ -630,7 +628,7 @@ impl<'a> Builder<'a> {
         };
         Err(files_error(
             asked,
-            format!("start in {}", shown(&path)),
+            about("start in ", &path, ""),
             problem,
             "show the directory with --ro or --rw, or make it with --dir",
         ))
@@ -643,7 +641,7 @@ fn may_be_changed(host: &Host, tree: &Path, asked: Option<&Asked>) -> Result<(),
     match host.owner(tree) {
         Some(owner) if owner != host.uid => Err(files_error(
             asked,
-            format!("lay changes over {}", shown(tree)),
+            about("lay changes over ", tree, ""),
             format!("it belongs to uid {owner}, and a file keeps its owner when it is changed, who is no one in the jail"),
             "unpack a tree of your own: TREES in jail(1) says how",
         )),
@@ -655,7 +653,7 @@ fn may_be_changed(host: &Host, tree: &Path, asked: Option<&Asked>) -> Result<(),
 fn kept_in(host: &Host, dir: &Path, tree: &Path, asked: Option<&Asked>) -> Result<PathBuf, Error> {
     let dir = absolute(host, dir, asked)?;
     let refuse =
-        |problem: String, remedy: &str| Err(files_error(asked, format!("keep changes in {}", shown(&dir)), problem, remedy));
+        |problem: String, remedy: &'static str| Err(files_error(asked, about("keep changes in ", &dir, ""), problem, remedy));
     let at = match host.canonical(&dir) {
         Ok(at) => at,
         // It is made. A link that leads nowhere is no name for it.
@@ -683,5 +681,5 @@ fn overlaps(a: &Path, b: &Path) -> bool {
 }
 
 fn step(op: Op, asked: Option<&Asked>) -> Step {
-    Step { op, asked: asked.cloned() }
+    Step { op, asked: asked.copied() }
 }

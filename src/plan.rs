@@ -2,7 +2,6 @@
 //! no effect of its own. `explain` prints this list and `apply` performs it.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::ffi::{CString, OsStr, OsString};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -13,9 +12,10 @@ use crate::caps;
 use crate::degrade::{Degraded, degrade};
 use crate::denied::Trace;
 use crate::endpoint::Endpoint;
-use crate::error::{Asked, Error, Layer};
+use crate::error::{Asked, Error, Layer, Words};
 use crate::filter::{self, Change, Filter};
 use crate::host::{CALLERS, CgroupDir, Host, Opened};
+use crate::index::Index;
 use crate::landlock::{self, HAS_FILES, HAS_PORTS, Ruleset};
 use crate::place::Builder;
 use crate::policy::{Access, Anchor, ENV_PASSED, Env, Hole, Init, Landlock, Net, Policy, Seccomp, Setting, What, glob_matches};
@@ -23,7 +23,7 @@ use crate::reach::{Outward, reached};
 use crate::rlimits::Limit;
 use crate::seccomp::{self, Program};
 use crate::subordinate::{FILES, MAPPERS, Mapper, Subordinate};
-use crate::text::shown;
+use crate::text::{about, shown};
 use crate::wanted::{c_string, files_error, wanted};
 
 /// A user id and a group id.
@@ -177,8 +177,9 @@ pub enum Op {
     LockMounts { namespaces: i32, ids: Box<Mapped> },
     /// Let no user namespace be made any more.
     NoUserNamespaces,
-    /// Wait until the launcher has had the network connected by pasta(1).
-    AwaitNetwork,
+    /// Wait until the launcher has had the network connected by pasta(1), which passes
+    /// datagrams on, too.
+    AwaitNetwork { udp: Vec<Hole> },
     /// Wait until the launcher relays what is published.
     AwaitPublisher,
     /// Tell the launcher which namespaces these are.
@@ -304,12 +305,12 @@ pub struct Plan {
 impl Plan {
     /// Has process 1 to wait for the launcher?
     pub fn waits(&self) -> bool {
-        self.inside.iter().any(|step| matches!(step.op, Op::MapSubids { .. } | Op::AwaitNetwork | Op::AwaitPublisher))
+        self.inside.iter().any(|step| matches!(step.op, Op::MapSubids { .. } | Op::AwaitNetwork { .. } | Op::AwaitPublisher))
     }
 
     /// Is the network namespace made beside process 1?
     pub fn joins_network(&self) -> bool {
-        self.inside.iter().any(|step| step.op == Op::JoinNetwork)
+        self.inside.iter().any(|step| matches!(step.op, Op::JoinNetwork))
     }
 
     /// Is the host's `/` itself shown somewhere?
@@ -328,11 +329,11 @@ pub const CHANGES: &str = "changes";
 /// What a command has to end in by default, once it was asked to.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Computes the plan.
+/// Computes the plan. What is done without is taken out of the policy.
 ///
 /// # Errors
 /// What the policy asks for and this machine's files do not allow.
-pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
+pub fn build(policy: &mut Policy, host: &Host) -> Result<Plan, Error> {
     if host.set_id {
         return Err(Error::usage(
             None,
@@ -341,9 +342,8 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         ));
     }
     let degraded = degrade(policy, host)?;
-    let policy = degraded.as_ref().map_or(policy, |degraded| &degraded.policy);
-    let without = |what: fn(&Degraded) -> bool| degraded.as_ref().is_some_and(what);
-    let bare = without(|degraded| degraded.bare);
+    let policy = &*policy;
+    let bare = degraded.bare;
     let caller = Ids { uid: host.uid, gid: host.gid };
     let ids = ids(policy, caller);
     let named = policy.caps.iter().fold(0, |set, (number, _)| set | caps::only(*number));
@@ -353,13 +353,12 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     if bare {
         namespaces = 0;
     }
-    if without(|degraded| degraded.shared_name) {
+    if degraded.shared_name {
         namespaces &= !libc::CLONE_NEWUTS;
         later &= !libc::CLONE_NEWUTS;
     }
     let cgroup = cgroup(policy, host)?;
-    let closed: &[Change] = degraded.as_ref().map_or(&[], |degraded| &degraded.closed_calls);
-    let (filter, trace) = filter_calls(policy, closed)?.unzip();
+    let (filter, trace) = filter_calls(policy, &degraded.closed_calls)?.unzip();
 
     if let Some(fd) = (0..3).find(|fd| host.leads_elsewhere(*fd)) {
         return Err(files_error(
@@ -373,12 +372,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     let mut reached = reached(policy, host)?;
     builder.place(wanted(policy, host, std::mem::take(&mut reached.wanted))?)?;
     if let Some(second) = builder.steps.iter().filter(|step| shows_host_root(&step.op)).nth(1) {
-        return Err(files_error(
-            second.asked.as_ref(),
-            "show the host's /".into(),
-            "it can be shown once",
-            "leave out one of the two",
-        ));
+        return Err(files_error(second.asked.as_ref(), "show the host's /", "it can be shown once", "leave out one of the two"));
     }
     builder.nothing_else_changes(&policy.changes())?;
     if bare {
@@ -394,46 +388,46 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     let own_pids = policy.pid.value != Anchor::Host;
     let mut inside = vec![default(if own_pids { Op::DieWithLauncher } else { Op::AdoptOrphans })];
     if let Some(step) = &cgroup {
-        inside.push(Step { op: Op::EnterCgroup, asked: step.asked.clone() });
+        inside.push(Step { op: Op::EnterCgroup, asked: step.asked });
         if namespaces & libc::CLONE_NEWCGROUP != 0 {
             // Its root is the cgroup of the process that makes it.
             namespaces &= !libc::CLONE_NEWCGROUP;
-            inside.push(Step { op: Op::CgroupView, asked: step.asked.clone() });
+            inside.push(Step { op: Op::CgroupView, asked: step.asked });
         }
     }
-    let asked = || [&policy.uid, &policy.gid].into_iter().flatten().find_map(|s| s.asked.clone());
+    let asked = || [&policy.uid, &policy.gid].into_iter().flatten().find_map(|s| s.asked);
     let mut kept = Mapped::One(ids);
     if bare {
-        let asked = policy.degrade.as_ref().and_then(|degrade| degrade.asked.clone());
+        let asked = policy.degrade.as_ref().and_then(|degrade| degrade.asked);
         inside.push(Step { op: Op::HostRoot, asked });
     } else if let Some(asked) = &policy.subids {
         let subids = subids(caller, &host.subordinate(), asked)?;
         let same = |ranges: &[Range]| ranges.iter().map(|range| Range { outside: range.inside, ..*range }).collect();
         kept = Mapped::All { uids: same(&subids.uids), gids: same(&subids.gids) };
-        inside.push(Step { op: Op::MapSubids { subids: subids.into() }, asked: Some(asked.clone()) });
-        inside.push(Step { op: Op::DropGroups, asked: Some(asked.clone()) });
+        inside.push(Step { op: Op::MapSubids { subids: subids.into() }, asked: Some(*asked) });
+        inside.push(Step { op: Op::DropGroups, asked: Some(*asked) });
     } else {
         let op = Op::MapIds { inside: ids, outside: caller };
-        inside.push(Step { op, asked: policy.jailed_root().cloned().or_else(asked) });
+        inside.push(Step { op, asked: policy.jailed_root().copied().or_else(asked) });
     }
     if let Some(uptime) = &policy.uptime {
         // In the user namespace that is there by now; the command will have no power over it.
-        inside.push(Step { op: Op::Uptime { now: uptime.value }, asked: uptime.asked.clone() });
+        inside.push(Step { op: Op::Uptime { now: uptime.value }, asked: uptime.asked });
     }
     inside.push(default(Op::NewKeyring));
     let mut own = Vec::new();
     if (namespaces | later) & libc::CLONE_NEWUTS != 0 {
-        own.push(Step { op: Op::Hostname { name: policy.hostname.value.clone() }, asked: policy.hostname.asked.clone() });
+        own.push(Step { op: Op::Hostname { name: policy.hostname.value.clone() }, asked: policy.hostname.asked });
     }
     let (mut network, mut joins) = (Vec::new(), false);
     if policy.net.value != Net::Host {
         // A second processor makes the namespace while the first goes on. Who sees the
         // host's processes would see that process, too.
         if !lock && own_pids && namespaces & libc::CLONE_NEWNET != 0 && host.can_make_beside() {
-            network.push(Step { op: Op::JoinNetwork, asked: policy.net.asked.clone() });
+            network.push(Step { op: Op::JoinNetwork, asked: policy.net.asked });
             joins = true;
         }
-        network.push(Step { op: Op::LoopbackUp, asked: policy.net.asked.clone() });
+        network.push(Step { op: Op::LoopbackUp, asked: policy.net.asked });
     }
     network.append(&mut reached.network);
     if !joins {
@@ -442,17 +436,18 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     if !lock {
         inside.append(&mut own);
     }
-    let landlock = landlock(policy, host, &builder.steps, lock, degraded.as_ref())?;
+    let landlock = landlock(policy, host, &builder.steps, lock, &degraded)?;
     if !bare {
         inside.reserve(builder.steps.len() + 16);
         inside.append(&mut builder.steps);
     }
     if policy.pty.is_some() {
-        inside.push(Step { op: Op::OpenTerminal, asked: policy.pty.clone() });
+        inside.push(Step { op: Op::OpenTerminal, asked: policy.pty });
     }
-    inside.extend(landlock.clone());
+    let fenced = landlock.is_some();
+    inside.extend(landlock);
     // In a namespace of its own the command could move what hides and protects.
-    let limited = policy.nested.is_none() && !without(|degraded| degraded.unlimited);
+    let limited = policy.nested.is_none() && !degraded.unlimited;
     let mut no_more = limited.then(|| default(Op::NoUserNamespaces));
     if !lock {
         inside.extend(no_more.take());
@@ -462,21 +457,23 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     }
     inside.append(&mut network);
     if lock {
-        let asked = policy.caps.iter().find(|(number, _)| *number == caps::SYS_ADMIN).map(|(_, asked)| asked.clone());
+        let asked = policy.caps.iter().find(|(number, _)| *number == caps::SYS_ADMIN).map(|(_, asked)| *asked);
         inside.push(Step { op: Op::LockMounts { namespaces: later, ids: kept.into() }, asked });
         inside.append(&mut own);
         inside.extend(no_more);
     }
     if policy.net.value == Net::Pasta {
         // While process 1 can still be looked into: pasta opens its namespaces.
-        inside.push(Step { op: Op::AwaitNetwork, asked: policy.net.asked.clone() });
+        let udp = policy.publish.iter().map(|(hole, _)| *hole).filter(|hole| hole.udp).collect();
+        inside.push(Step { op: Op::AwaitNetwork { udp }, asked: policy.net.asked });
     }
-    if let Some(asked) = first(&policy.publish) {
-        inside.push(Step { op: Op::AwaitPublisher, asked: Some(asked) });
+    let tcp = || policy.publish.iter().filter(|(hole, _)| !hole.udp);
+    if let Some((_, asked)) = tcp().next() {
+        inside.push(Step { op: Op::AwaitPublisher, asked: Some(*asked) });
     }
     if let Some(status_fd) = &policy.status_fd {
         writable_descriptor(status_fd, host)?;
-        inside.push(Step { op: Op::TellNamespaces, asked: status_fd.asked.clone() });
+        inside.push(Step { op: Op::TellNamespaces, asked: status_fd.asked });
     }
     inside.push(default(Op::Disguise));
     inside.push(default(Op::NotDumpable));
@@ -489,26 +486,26 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
 
     let mut last = Vec::new();
     if policy.pty.is_some() {
-        last.push(Step { op: Op::TakeTerminal, asked: policy.pty.clone() });
+        last.push(Step { op: Op::TakeTerminal, asked: policy.pty });
     }
     if let Some(asked) = &policy.new_session {
-        last.push(Step { op: Op::NewSession, asked: Some(asked.clone()) });
+        last.push(Step { op: Op::NewSession, asked: Some(*asked) });
     }
-    last.push(Step { op: Op::Capabilities { keep }, asked: policy.jailed_root().cloned().or_else(|| first(&policy.caps)) });
+    last.push(Step { op: Op::Capabilities { keep }, asked: policy.jailed_root().copied().or_else(|| first(&policy.caps)) });
     last.push(builder.chdir(policy)?);
     let mut limits: Vec<&(Limit, Asked)> = policy.rlimits.iter().collect();
     limits.sort_unstable_by_key(|(limit, _)| limit.name());
     for (limit, asked) in limits {
-        last.push(Step { op: Op::Rlimit { limit: *limit }, asked: Some(asked.clone()) });
+        last.push(Step { op: Op::Rlimit { limit: *limit }, asked: Some(*asked) });
     }
     if let Some(umask) = &policy.umask {
-        last.push(Step { op: Op::Umask { mask: umask.value }, asked: umask.asked.clone() });
+        last.push(Step { op: Op::Umask { mask: umask.value }, asked: umask.asked });
     }
     if let Some(setting) = &policy.processors {
-        last.push(Step { op: Op::Processors { set: processors(setting, host)? }, asked: setting.asked.clone() });
+        last.push(Step { op: Op::Processors { set: processors(setting, host)? }, asked: setting.asked });
     }
     last.push(Step { op: Op::CloseDescriptors { keep: kept_descriptors(policy, host)? }, asked: first(&policy.fds) });
-    if landlock.is_some() {
+    if fenced {
         let close = last.len() - 1;
         last.insert(close, default(Op::Landlock));
     }
@@ -518,14 +515,13 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
     let mut outside: Vec<Step> = Vec::new();
     for entry in &policy.entries {
         if let What::File { fd } = entry.what {
-            outside.push(Step { op: Op::Gather { fd }, asked: Some(entry.asked.clone()) });
+            outside.push(Step { op: Op::Gather { fd }, asked: Some(entry.asked) });
         }
     }
     outside.sort_unstable_by_key(|step| if let Op::Gather { fd } = step.op { fd } else { 0 });
     // Before anything is changed: another run may have it.
     outside.append(&mut builder.outside);
-    outside
-        .extend(policy.publish.iter().map(|(hole, asked)| Step { op: Op::Publish { hole: *hole }, asked: Some(asked.clone()) }));
+    outside.extend(tcp().map(|(hole, asked)| Step { op: Op::Publish { hole: *hole }, asked: Some(*asked) }));
     outside.append(&mut reached.outside);
     outside.extend(cgroup);
     if host.can_drop_groups {
@@ -545,7 +541,7 @@ pub fn build(policy: &Policy, host: &Host) -> Result<Plan, Error> {
         init: policy.init.value,
         own_pids,
         pasta: policy.net.value == Net::Pasta,
-        degraded: degraded.as_ref().map_or(Vec::new(), |degraded| degraded.names.clone()),
+        degraded: degraded.names,
         own_session: policy.new_session.is_some() || policy.pty.is_some(),
         pty: policy.pty.is_some(),
         trace: trace.flatten(),
@@ -580,10 +576,9 @@ fn at_their_own_places(steps: &[Step], host: &Host) -> Result<(), Error> {
         } else {
             continue;
         };
-        let doing = format!("show {} alone by Landlock", shown(path(dest)));
+        let doing = about("show ", path(dest), " alone by Landlock");
         let layer = host.lacks.first().map_or(Layer::Kernel, |(_, layer)| *layer);
-        let flag = step.asked.as_ref().map(|asked| asked.text().to_owned());
-        return Err(Error { doing, layer, ..Error::usage(flag, problem, "leave it out here") });
+        return Err(Error::usage(step.asked, problem, "leave it out here").met(doing, layer));
     }
     Ok(())
 }
@@ -609,7 +604,7 @@ fn filter_calls(policy: &Policy, closed: &[Change]) -> Result<Option<(Step, Opti
     let changed = named.or(policy.fakeroot.as_ref()).or(policy.nested.as_ref());
     let changed = changed.or_else(|| opened().map(|(_, asked)| asked)).or(policy.seccomp.asked.as_ref());
     let asked = policy.trace_denied.as_ref().or(changed);
-    Ok(Some((Step { op: Op::FilterCalls { filter: filter.into() }, asked: asked.cloned() }, trace)))
+    Ok(Some((Step { op: Op::FilterCalls { filter: filter.into() }, asked: asked.copied() }, trace)))
 }
 
 /// Capabilities that open a part of the system-call policy.
@@ -617,50 +612,46 @@ const OPENING: [u32; 3] = [caps::SYS_ADMIN, caps::SYS_BOOT, caps::NET_RAW];
 
 /// Landlock's rules for what `shows` shows; None without. `lock`: the command has what
 /// it takes to mount.
-fn landlock(
-    policy: &Policy,
-    host: &Host,
-    shows: &[Step],
-    lock: bool,
-    degraded: Option<&Degraded>,
-) -> Result<Option<Step>, Error> {
+fn landlock(policy: &Policy, host: &Host, shows: &[Step], lock: bool, degraded: &Degraded) -> Result<Option<Step>, Error> {
     let ports = || policy.connect.iter().chain(&policy.listen);
-    let asked = ports().next().map(|(_, asked)| asked.clone()).or_else(|| policy.landlock.asked.clone());
-    let refuse = |problem: &str, remedy: &str| {
-        let flag = asked.as_ref().map(|asked| asked.text().to_owned());
-        Err(Error { doing: "make Landlock's rules".into(), layer: Layer::Kernel, ..Error::usage(flag, problem, remedy) })
+    let asked = ports().next().map(|(_, asked)| *asked).or(policy.landlock.asked);
+    let refuse = |problem: &'static str, remedy: &'static str, layer: Layer| {
+        Err(Error::usage(asked, problem, remedy).met("make Landlock's rules", layer))
     };
     if policy.landlock.value == Landlock::None {
         return Ok(None);
     }
     let abi = host.landlock_abi;
     if ports().next().is_some() && abi < HAS_PORTS {
-        return refuse("this kernel's Landlock knows no ports", "Linux 6.7 has them; or leave the flag out");
+        return refuse("this kernel's Landlock knows no ports", "Linux 6.7 has them; or leave the flag out", Layer::Kernel);
     }
     if host.landlock_refused {
         let remedy = "let the container make Landlock's calls (a newer runtime's profile does), or say --degrade landlock";
-        let error = refuse("Landlock's calls are refused to this process", remedy);
-        return error.map_err(|error| Error { layer: Layer::Container, ..error });
+        return refuse("Landlock's calls are refused to this process", remedy, Layer::Container);
     }
     if abi == 0 {
         let remedy = "boot it with landlock among its lsm= (CONFIG_SECURITY_LANDLOCK, Linux 5.19), or say --degrade landlock";
-        return refuse("this kernel has no Landlock, or it is not switched on", remedy);
+        return refuse("this kernel has no Landlock, or it is not switched on", remedy, Layer::Kernel);
     }
     if abi < HAS_FILES {
-        return refuse("this kernel's Landlock lets no file be renamed", "Linux 5.19 does; or say --degrade landlock");
+        return refuse(
+            "this kernel's Landlock lets no file be renamed",
+            "Linux 5.19 does; or say --degrade landlock",
+            Layer::Kernel,
+        );
     }
     // Who may mount cannot be bound by rules for files.
     let mounts = lock || policy.nested.is_some();
-    let own_pids = policy.pid.value != Anchor::Host || degraded.is_some_and(|degraded| degraded.closed_pids);
+    let own_pids = policy.pid.value != Anchor::Host || degraded.closed_pids;
     let mut descriptors: Vec<i32> = policy.fds.iter().map(|(fd, _)| *fd).chain(0..3).collect();
     descriptors.sort_unstable();
-    let mut ruleset = if degraded.is_some_and(|degraded| degraded.bare) {
+    let mut ruleset = if degraded.bare {
         landlock::ruleset_alone(abi, shows, own_pids, descriptors)
     } else {
         landlock::ruleset(abi, shows, mounts, own_pids, descriptors)
     };
     ruleset.queues = ruleset.files != 0 && policy.ipc.value == Anchor::Private;
-    if abi >= HAS_PORTS && degraded.is_some_and(|degraded| degraded.closed_net) {
+    if abi >= HAS_PORTS && degraded.closed_net {
         ruleset.only_ports(Vec::new(), Vec::new());
     } else if ports().next().is_some() {
         let sorted = |ports: &[(u16, Asked)]| {
@@ -673,7 +664,7 @@ fn landlock(
     if ruleset.is_empty() {
         return Ok(None);
     }
-    let asked = first(&policy.connect).or_else(|| first(&policy.listen)).or_else(|| policy.landlock.asked.clone());
+    let asked = first(&policy.connect).or_else(|| first(&policy.listen)).or(policy.landlock.asked);
     Ok(Some(Step { op: Op::Ruleset { abi, ruleset: ruleset.into() }, asked }))
 }
 
@@ -687,7 +678,7 @@ fn cgroup(policy: &Policy, host: &Host) -> Result<Option<Step>, Error> {
         cpus: value(&policy.cpus),
     };
     let flags = [&policy.memory, &policy.tasks, &policy.cpus];
-    let Some(asked) = flags.into_iter().flatten().find_map(|setting| setting.asked.clone()) else { return Ok(None) };
+    let Some(asked) = flags.into_iter().flatten().find_map(|setting| setting.asked) else { return Ok(None) };
     cgroup_for(limits, &host.cgroups(), &asked).map(Some)
 }
 
@@ -699,12 +690,14 @@ pub fn cgroup_for(limits: Limits, cgroups: &[CgroupDir], asked: &Asked) -> Resul
     let has = |all: &[String]| limits.controllers().all(|name| all.iter().any(|has| has == name));
     let step = |dir: &CgroupDir, move_callers| {
         let parent = c_string(dir.path.as_os_str())?;
-        Ok(Step { op: Op::MakeCgroup { parent, move_callers, limits }, asked: Some(asked.clone()) })
+        Ok(Step { op: Op::MakeCgroup { parent, move_callers, limits }, asked: Some(*asked) })
     };
     let problem = match cgroups {
         // Where other jails of this caller's have moved it to.
         [own, above, ..]
-            if own.path.ends_with(OsStr::from_bytes(CALLERS.to_bytes())) && above.writable && has(&above.controllers) =>
+            if own.path.file_name() == Some(OsStr::from_bytes(CALLERS.to_bytes()))
+                && above.writable
+                && has(&above.controllers) =>
         {
             // They may be put back before it is this one's turn.
             return step(above, !above.is_root);
@@ -717,25 +710,17 @@ pub fn cgroup_for(limits: Limits, cgroups: &[CgroupDir], asked: &Asked) -> Resul
             let missing: Vec<&str> = limits.controllers().filter(|name| !own.controllers.iter().any(|has| has == name)).collect();
             format!("{} has no controller {}", shown(&own.path), missing.join(", "))
         }
-        [own, ..] => format!("{} is not delegated to the caller", shown(&own.path)),
+        [own, ..] => about("", &own.path, " is not delegated to the caller"),
     };
-    Err(Error {
-        doing: "make a cgroup for the jail".into(),
-        layer: Layer::Cgroup,
-        ..Error::usage(
-            asked.text().to_owned(),
-            problem,
-            "start it in one that is: systemd-run --user --scope -p Delegate=yes jail ... (or have root make one and chown it)",
-        )
-    })
+    let remedy =
+        "start it in one that is: systemd-run --user --scope -p Delegate=yes jail ... (or have root make one and chown it)";
+    Err(Error::usage(*asked, problem, remedy).met("make a cgroup for the jail", Layer::Cgroup))
 }
 
 /// The first so many of those that the caller may run on.
 fn processors(wanted: &Setting<usize>, host: &Host) -> Result<Vec<usize>, Error> {
-    let refuse = |problem: String, remedy: &str| {
-        let flag = wanted.asked.as_ref().map(|asked| asked.text().to_owned());
-        let doing = "choose processors".into();
-        Error { doing, layer: Layer::Kernel, ..Error::usage(flag, problem, remedy) }
+    let refuse = |problem: String, remedy: &'static str| {
+        Error::usage(wanted.asked, problem, remedy).met("choose processors", Layer::Kernel)
     };
     let mut set = host.processors().map_err(|errno| refuse(errno.to_string(), "leave it out here"))?;
     if set.len() < wanted.value {
@@ -751,7 +736,7 @@ fn processors(wanted: &Setting<usize>, host: &Host) -> Result<Vec<usize>, Error>
 
 /// The flag with the smallest number, whichever was typed first.
 fn first<N: Ord + Copy>(asked: &[(N, Asked)]) -> Option<Asked> {
-    asked.iter().min_by_key(|(number, _)| *number).map(|(_, asked)| asked.clone())
+    asked.iter().min_by_key(|(number, _)| *number).map(|(_, asked)| *asked)
 }
 
 fn ids(policy: &Policy, caller: Ids) -> Ids {
@@ -769,9 +754,8 @@ const SYSTEM_IDS: u32 = 65_535;
 /// # Errors
 /// There are too few, or nothing that maps them.
 pub fn subids(caller: Ids, facts: &Subordinate, asked: &Asked) -> Result<Subids, Error> {
-    let refuse = |problem: String, remedy: String| {
-        let doing = "map the caller's subordinate ids".into();
-        Error { layer: Layer::Files, doing, ..Error::usage(asked.text().to_owned(), problem, remedy) }
+    let refuse = |problem: String, remedy: Words| {
+        Error::usage(*asked, problem, remedy).met("map the caller's subordinate ids", Layer::Files)
     };
     let ranges = |of: usize, own: u32| {
         let (file, option) = (FILES[of], ["--add-subuids", "--add-subgids"][of]);
@@ -785,18 +769,18 @@ pub fn subids(caller: Ids, facts: &Subordinate, asked: &Asked) -> Result<Subids,
         for (first, count) in given {
             if let Some(other) = all.iter().find(|other| other.outside < first + count && *first < other.outside + other.count) {
                 let problem = format!("{file} gives {name} {first}:{count}, and {}:{} is its, too", other.outside, other.count);
-                return Err(refuse(problem, format!("have each id in one line of {file}, and not the caller's own")));
+                return Err(refuse(problem, format!("have each id in one line of {file}, and not the caller's own").into()));
             }
             let inside = all.last().map_or(0, |last| last.inside.saturating_add(last.count));
             all.push(Range { inside, outside: *first, count: (*count).min(u32::MAX - inside) });
         }
         let total = all.last().map_or(0, |last| last.inside + last.count);
         if given.is_empty() {
-            return Err(refuse(format!("{file} gives {name} no ids"), more(SYSTEM_IDS + 1)));
+            return Err(refuse(format!("{file} gives {name} no ids"), more(SYSTEM_IDS + 1).into()));
         }
         if total < SYSTEM_IDS {
             let problem = format!("{file} gives {name} {} ids, and a system has {SYSTEM_IDS}", total - 1);
-            return Err(refuse(problem, more(SYSTEM_IDS - total)));
+            return Err(refuse(problem, more(SYSTEM_IDS - total).into()));
         }
         all.retain(|range| range.count > 0);
         Ok(all)
@@ -812,7 +796,7 @@ pub fn subids(caller: Ids, facts: &Subordinate, asked: &Asked) -> Result<Subids,
             Mapper::Powerless(path) => {
                 let path = shown(OsStr::from_bytes(path.to_bytes()));
                 let problem = format!("{path} is not set-user-ID root, has no capabilities, or lies where neither counts");
-                return Err(refuse(problem, format!("as root: chmod u+s {path}, or install it anew")));
+                return Err(refuse(problem, format!("as root: chmod u+s {path}, or install it anew").into()));
             }
         }
     }
@@ -820,7 +804,9 @@ pub fn subids(caller: Ids, facts: &Subordinate, asked: &Asked) -> Result<Subids,
     if facts.no_new_privileges {
         let remedy = "start it where they may, not in a jail or a service that forbids it; or say --fakeroot";
         let problem = format!("no program may gain privileges here (no_new_privs), as {} must", MAPPERS[0]);
-        return Err(Error { layer: Layer::Kernel, ..refuse(problem, remedy.into()) });
+        let mut error = refuse(problem, remedy.into());
+        error.layer = Layer::Kernel;
+        return Err(error);
     }
     let [users, groups] = <[CString; 2]>::try_from(mappers).unwrap_or_default();
     Ok(Subids { uids, gids, mappers: [users, groups] })
@@ -877,31 +863,31 @@ fn kept_descriptors(policy: &Policy, host: &Host) -> Result<Vec<i32>, Error> {
 
 fn environment(policy: &Policy, host: &Host) -> Result<Vec<(OsString, OsString)>, Error> {
     let mut env: Vec<(OsString, OsString)> = Vec::new();
-    let (mut passed, mut set, mut globs) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+    let (mut passed, mut set, mut globs) = (Index::new(), Index::new(), Vec::new());
     for (wanted, _) in &policy.env {
         match wanted {
-            Env::Pass(name) => _ = passed.insert(name),
-            Env::Set(name, _) => _ = set.insert(name),
+            Env::Pass(name) => _ = passed.set(name, ()),
+            Env::Set(name, _) => _ = set.set(name, ()),
             Env::Glob(glob) => globs.push(glob.as_os_str()),
         }
     }
     globs.extend(ENV_PASSED.map(OsStr::new));
-    let chosen = |name: &OsString| passed.contains(name) || globs.iter().any(|glob| glob_matches(glob, name));
-    let mut seen = BTreeSet::new();
+    let chosen = |name: &OsString| passed.has(name) || globs.iter().any(|glob| glob_matches(glob, name));
+    let mut seen = Index::new();
     for (name, value) in &host.env {
         // Of a variable that is there twice the first counts, as getenv has it.
-        if chosen(name) && seen.insert(name) && !set.contains(name) {
+        if chosen(name) && seen.set(name, ()) && !set.has(name) {
             env.push((name.clone(), value.clone()));
         }
     }
     for (wanted, asked) in &policy.env {
         match wanted {
             Env::Set(name, value) => env.push((name.clone(), value.clone())),
-            Env::Pass(name) if !seen.contains(name) => {
+            Env::Pass(name) if !seen.has(name) => {
                 return Err(Error::usage(
-                    asked.text().to_owned(),
+                    *asked,
                     "the variable is not set",
-                    format!("set it, give it here as {}=VALUE, or leave the flag out", shown(name)),
+                    about("set it, give it here as ", name, "=VALUE, or leave the flag out"),
                 ));
             }
             Env::Pass(_) | Env::Glob(_) => {}
@@ -912,7 +898,10 @@ fn environment(policy: &Policy, host: &Host) -> Result<Vec<(OsString, OsString)>
 }
 
 /// Where the command may lie inside, in the order to try.
-fn candidates(command: &OsStr, env: &[(OsString, OsString)]) -> Result<Vec<CString>, Error> {
+///
+/// # Errors
+/// A NUL in it.
+pub fn candidates(command: &OsStr, env: &[(OsString, OsString)]) -> Result<Vec<CString>, Error> {
     if command.as_bytes().contains(&b'/') {
         return Ok(vec![c_string(command)?]);
     }

@@ -1,9 +1,8 @@
 //! What the user asked for: plain data from what was typed, before anything is
 //! known of the machine. Contradictions that need no machine are found here.
 
-use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,12 +11,13 @@ use crate::args::{Given, Typed};
 use crate::caps;
 use crate::degrade;
 use crate::endpoint::{self, Reach};
-use crate::error::{Asked, Error};
+use crate::error::{Asked, Error, Words};
 use crate::filter::{self, Change, Refusal, Subject};
+use crate::index::Index;
 use crate::rlimits::{self, Limit};
 use crate::seccomp::Treatment;
 use crate::syscalls::{FAKEROOT, NESTED, NET_RAW, Powers, SYS_ADMIN, SYS_BOOT};
-use crate::text::{nearest, shown};
+use crate::text::{about, nearest, shown};
 use crate::units;
 
 /// A value and the flag that gave it; no flag where it is the default.
@@ -147,8 +147,10 @@ pub enum Net {
 /// An address outside that reaches a port of the jail's loopback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Hole {
+    /// For datagrams, and not connections: then pasta(1) passes them on.
+    pub udp: bool,
     /// The address; port 0: a free one.
-    pub at: SocketAddrV4,
+    pub at: SocketAddr,
     /// The port inside.
     pub to: u16,
 }
@@ -436,7 +438,7 @@ pub fn interpret(typed: Typed) -> Result<Request, Error> {
             return Err(bad(other, "has no effect with --check", "leave it out"));
         }
         if let Some(command) = typed.command.first() {
-            return Err(bad(given, format!("{} would not be run", shown(command)), "leave out one of the two"));
+            return Err(bad(given, about("", command, " would not be run"), "leave out one of the two"));
         }
         return Ok(Request::Check(Policy::new(vec!["check".into()]).into(), format(given)?));
     }
@@ -477,7 +479,7 @@ fn diff(given: &Given, typed: &Typed) -> Result<Diff, Error> {
         root = Some(path(other, 0)?);
     }
     if let Some(command) = typed.command.first() {
-        return Err(bad(given, format!("{} would not be run", shown(command)), "leave out one of the two"));
+        return Err(bad(given, about("", command, " would not be run"), "leave out one of the two"));
     }
     let format = if given.values.len() > 1 { format(given)? } else { Format::Text };
     Ok(Diff { dir: path(given, given.values.len() - 1)?, root, format, asked: Some(given.asked()) })
@@ -592,17 +594,28 @@ fn set(policy: &mut Policy, given: &Given) -> Result<(), Error> {
     Ok(())
 }
 
-fn bad(given: &Given, problem: impl Into<String>, remedy: impl Into<String>) -> Error {
-    Error::usage(given.asked().text().to_owned(), problem, remedy)
+fn bad(given: &Given, problem: impl Into<Words>, remedy: impl Into<Words>) -> Error {
+    Error::usage(given.asked(), problem, remedy)
+}
+
+/// What is typed is `problem`.
+fn wrong(given: &Given, problem: &str, remedy: impl Into<Words>) -> Error {
+    bad(given, format!("{} {problem}", shown(&given.values[0])), remedy)
 }
 
 fn word<T: Copy>(given: &Given, known: &[(&str, T)]) -> Result<Setting<T>, Error> {
-    let typed = given.values[0].to_str().unwrap_or("");
-    if let Some((_, value)) = known.iter().find(|(name, _)| *name == typed) {
-        return Ok(Setting { value: *value, asked: Some(given.asked()) });
-    }
     let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-    Err(bad(given, format!("unknown value {}", shown(&given.values[0])), format!("write one of: {}", names.join(", "))))
+    let at = one_of(given, &names)?;
+    Ok(Setting { value: known[at].1, asked: Some(given.asked()) })
+}
+
+/// Which of `names` is typed.
+fn one_of(given: &Given, names: &[&str]) -> Result<usize, Error> {
+    let typed = given.values[0].to_str().unwrap_or("");
+    names
+        .iter()
+        .position(|name| *name == typed)
+        .ok_or_else(|| bad(given, about("unknown value ", &given.values[0], ""), format!("write one of: {}", names.join(", "))))
 }
 
 fn path(given: &Given, index: usize) -> Result<PathBuf, Error> {
@@ -617,9 +630,11 @@ fn path(given: &Given, index: usize) -> Result<PathBuf, Error> {
 }
 
 fn number(given: &Given, index: usize) -> Result<i32, Error> {
-    given.values[index].to_str().and_then(|text| text.parse().ok()).filter(|number| *number >= 0).ok_or_else(|| {
-        bad(given, format!("{} is not a descriptor's number", shown(&given.values[index])), "write a number from 0 up")
-    })
+    given.values[index]
+        .to_str()
+        .and_then(|text| text.parse().ok())
+        .filter(|number| *number >= 0)
+        .ok_or_else(|| bad(given, about("", &given.values[index], " is not a descriptor's number"), "write a number from 0 up"))
 }
 
 fn id(given: &Given) -> Result<u32, Error> {
@@ -628,7 +643,7 @@ fn id(given: &Given) -> Result<u32, Error> {
         .and_then(|text| text.parse().ok())
         // The last one is the kernel's word for "no id".
         .filter(|id| *id != u32::MAX)
-        .ok_or_else(|| bad(given, format!("{} is not an id", shown(&given.values[0])), "write a number from 0 to 4294967294"))
+        .ok_or_else(|| wrong(given, "is not an id", "write a number from 0 to 4294967294"))
 }
 
 fn hostname(given: &Given) -> Result<Setting<OsString>, Error> {
@@ -680,17 +695,14 @@ fn tmpfs(given: &Given) -> Result<(PathBuf, Option<u64>), Error> {
 fn ephemeral(given: &Given) -> Result<Option<u64>, Error> {
     let Some(word) = given.values.first() else { return Ok(None) };
     let size = word.to_str().and_then(units::size);
-    size.map(Some).ok_or_else(|| bad(given, format!("{} is not a size", shown(word)), SIZE))
+    size.map(Some).ok_or_else(|| bad(given, about("", word, " is not a size"), SIZE))
 }
 
 fn duration(given: &Given) -> Result<Duration, Error> {
-    given.values[0].to_str().and_then(units::duration).ok_or_else(|| {
-        bad(
-            given,
-            format!("{} is not a duration", shown(&given.values[0])),
-            "write seconds above 0, or a number with ms, s, m or h, e.g. 1.5m",
-        )
-    })
+    given.values[0]
+        .to_str()
+        .and_then(units::duration)
+        .ok_or_else(|| wrong(given, "is not a duration", "write seconds above 0, or a number with ms, s, m or h, e.g. 1.5m"))
 }
 
 /// 0, or a duration that leaves the kernel's clocks room to go on.
@@ -698,26 +710,24 @@ fn uptime(given: &Given) -> Result<Duration, Error> {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
     let text = given.values[0].to_str().unwrap_or("");
     let zero = (text == "0").then_some(Duration::ZERO);
-    zero.or_else(|| units::duration(text)).filter(|uptime| *uptime <= CENTURY).ok_or_else(|| {
-        bad(
-            given,
-            format!("{} is no time to be up", shown(&given.values[0])),
-            "write seconds, or a number with ms, s, m or h; from 0 to 100 years",
-        )
-    })
+    zero.or_else(|| units::duration(text))
+        .filter(|uptime| *uptime <= CENTURY)
+        .ok_or_else(|| wrong(given, "is no time to be up", "write seconds, or a number with ms, s, m or h; from 0 to 100 years"))
 }
 
 fn umask(given: &Given) -> Result<u32, Error> {
     let octal = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'7')).then(|| u32::from_str_radix(text, 8).ok())?;
-    given.values[0].to_str().and_then(octal).filter(|mask| *mask <= 0o777).ok_or_else(|| {
-        bad(given, format!("{} is not a mask", shown(&given.values[0])), "write it in octal, from 0 to 777, e.g. 022")
-    })
+    given.values[0]
+        .to_str()
+        .and_then(octal)
+        .filter(|mask| *mask <= 0o777)
+        .ok_or_else(|| wrong(given, "is not a mask", "write it in octal, from 0 to 777, e.g. 022"))
 }
 
 fn processors(given: &Given) -> Result<usize, Error> {
     let number = given.values[0].to_str().and_then(units::whole).and_then(|n| usize::try_from(n).ok());
     number.filter(|n| *n > 0).ok_or_else(|| {
-        let problem = format!("{} is not a number of processors", shown(&given.values[0]));
+        let problem = about("", &given.values[0], " is not a number of processors");
         bad(given, problem, "write a whole number from 1 up; --cpus limits the time on them, also to a part of one")
     })
 }
@@ -745,8 +755,8 @@ fn format(given: &Given) -> Result<Format, Error> {
 const SIZE: &str = "write bytes from 1 up, or a number with k, m, g or t, e.g. 512m";
 const CPUS: &str = "write a number from 0.01 up, e.g. 1.5";
 
-fn limit(given: &Given, read: fn(&str) -> Option<u64>, remedy: &str) -> Result<u64, Error> {
-    let refuse = || bad(given, format!("{} is no such limit", shown(&given.values[0])), remedy);
+fn limit(given: &Given, read: fn(&str) -> Option<u64>, remedy: &'static str) -> Result<u64, Error> {
+    let refuse = || wrong(given, "is no such limit", remedy);
     given.values[0].to_str().and_then(read).ok_or_else(refuse)
 }
 
@@ -768,11 +778,7 @@ fn rlimit(given: &Given) -> Result<Limit, Error> {
         return Err(bad(given, "unknown limit", remedy));
     };
     let Some((soft, hard)) = rlimits::values(values) else {
-        return Err(bad(
-            given,
-            format!("{} is not a limit", shown(values)),
-            "write a number or unlimited, or two with : between",
-        ));
+        return Err(bad(given, about("", values, " is not a limit"), "write a number or unlimited, or two with : between"));
     };
     if hard.is_some_and(|hard| soft.is_none_or(|soft| soft > hard)) {
         return Err(bad(given, "the soft limit is above the hard one", "write the smaller one first"));
@@ -782,30 +788,33 @@ fn rlimit(given: &Given) -> Result<Limit, Error> {
 
 fn port(given: &Given) -> Result<u16, Error> {
     let port = given.values[0].to_str().and_then(units::whole).and_then(|port| u16::try_from(port).ok());
-    port.filter(|port| *port > 0).ok_or_else(|| {
-        bad(
-            given,
-            format!("{} is not a TCP port", shown(&given.values[0])),
-            "write a number from 1 to 65535, and the flag once for each",
-        )
-    })
+    port.filter(|port| *port > 0)
+        .ok_or_else(|| wrong(given, "is not a TCP port", "write a number from 1 to 65535, and the flag once for each"))
 }
 
-/// `[ADDR:]PORT[:PORT]`: one port is the same on both sides.
+/// `[ADDR:]PORT[:PORT][/udp]`: one port is the same on both sides.
 fn hole(given: &Given) -> Result<Hole, Error> {
     let number = |word: &str| units::whole(word).and_then(|port| u16::try_from(port).ok());
     let text = given.values[0].to_str().unwrap_or("");
-    let (addr, ports) = match text.split_once(':') {
-        Some((addr, ports)) if addr.contains('.') => (addr.parse().ok(), ports),
-        Some(_) | None => (Some(Ipv4Addr::LOCALHOST), text),
+    let (udp, text) = text.strip_suffix("/udp").map_or((false, text), |text| (true, text));
+    let (addr, ports) = match text.strip_prefix('[').and_then(|text| text.split_once("]:")) {
+        Some((addr, ports)) => (addr.parse().map(IpAddr::V6).ok(), ports),
+        None => match text.split_once(':') {
+            Some((addr, ports)) if addr.contains('.') => (addr.parse().map(IpAddr::V4).ok(), ports),
+            Some(_) | None => (Some(Ipv4Addr::LOCALHOST.into()), text),
+        },
     };
     let (outside, inside) = ports.split_once(':').unwrap_or((ports, ports));
     match (addr, number(outside), number(inside)) {
-        (Some(addr), Some(outside), Some(to @ 1..)) => Ok(Hole { at: SocketAddrV4::new(addr, outside), to }),
-        _ => Err(bad(
+        // pasta(1) would not say which free port it took, and that of 2023 finds no way
+        // back from another port.
+        (Some(addr), Some(outside), Some(to @ 1..)) if outside == to || !udp => {
+            Ok(Hole { udp, at: SocketAddr::new(addr, outside), to })
+        }
+        _ => Err(wrong(
             given,
-            format!("{} is not [ADDR:]PORT[:PORT]", shown(&given.values[0])),
-            "write e.g. 8080, 8080:80 or 127.0.0.2:8080:80: an IPv4 address, a TCP port outside (0: a free one), one inside",
+            "is not [ADDR:]PORT[:PORT]",
+            "write e.g. 8080, 8080:80, 127.0.0.2:8080:80 or [::1]:8080:80: an address, a port outside (0: a free one), one inside; for UDP 5353/udp, the same on both sides",
         )),
     }
 }
@@ -819,7 +828,7 @@ fn degrade(given: &Given) -> Result<Vec<Degradable>, Error> {
                 Some(near) => format!("did you mean {near}?"),
                 None => format!("name one of: {}", known.join(", ")),
             };
-            return Err(bad(given, format!("{} is no layer to go without", shown(name)), remedy));
+            return Err(bad(given, about("", name, " is no layer to go without"), remedy));
         };
         if layers.contains(layer) {
             return Err(bad(given, format!("{name} is named twice"), "name it once"));
@@ -865,9 +874,12 @@ fn bind(policy: &mut Policy, given: &Given, access: Access, dest: usize) -> Resu
     Ok(())
 }
 
+fn refuse(asked: &Asked, problem: impl Into<Words>, remedy: &'static str) -> Result<(), Error> {
+    Err(Error::usage(*asked, problem, remedy))
+}
+
 /// What contradicts itself on any machine.
 fn contradictions(policy: &Policy) -> Result<(), Error> {
-    let refuse = |asked: &Asked, problem: &str, remedy: &str| Err(Error::usage(asked.text().to_owned(), problem, remedy));
     if let (Some(asked), None) = (&policy.writable, &policy.root) {
         return refuse(asked, "has no effect without --root", "name the tree with --root, or a directory with --rw");
     }
@@ -883,15 +895,15 @@ fn contradictions(policy: &Policy) -> Result<(), Error> {
     }
     let mut modes = [policy.writable.as_ref(), ephemeral, overlay].into_iter().flatten();
     if let (Some(one), Some(other)) = (modes.next(), modes.next()) {
-        return refuse(other, &format!("contradicts {}: changes go to one place", one.text()), "leave out one of the two");
+        return refuse(other, format!("contradicts {}: changes go to one place", one.text()), "leave out one of the two");
     }
     let mut roots = policy.roots().into_iter().flatten();
     if let Some(root) = roots.next() {
         if let Some(other) = roots.next() {
-            return refuse(other, &format!("contradicts {}: each is a root of its own", root.text()), "leave out one of the two");
+            return refuse(other, format!("contradicts {}: each is a root of its own", root.text()), "leave out one of the two");
         }
         if let Some(Setting { asked: Some(asked), .. }) = policy.uid.as_ref().or(policy.gid.as_ref()) {
-            return refuse(asked, &format!("contradicts {}, which is uid and gid 0", root.text()), "leave out one of the two");
+            return refuse(asked, format!("contradicts {}, which is uid and gid 0", root.text()), "leave out one of the two");
         }
     }
     if let (Some(asked), Seccomp::None) = (&policy.fakeroot, policy.seccomp.value) {
@@ -967,8 +979,12 @@ fn contradictions(policy: &Policy) -> Result<(), Error> {
         return refuse(asked, "needs a network of the jail's own, which --net host is not", "leave --net out, or this");
     }
     for (index, (hole, asked)) in policy.publish.iter().enumerate() {
-        if hole.at.port() != 0 && policy.publish[..index].iter().any(|(other, _)| other.at == hole.at) {
+        let same = |other: &Hole| (other.udp, other.at) == (hole.udp, hole.at);
+        if hole.at.port() != 0 && policy.publish[..index].iter().any(|(other, _)| same(other)) {
             return refuse(asked, "the address outside is given twice", "give each once");
+        }
+        if hole.udp && policy.net.value != Net::Pasta {
+            return refuse(asked, "only --net pasta passes UDP on", "add it, or publish TCP");
         }
     }
     for (index, (reach, asked)) in policy.reach.iter().enumerate() {
@@ -996,7 +1012,7 @@ fn contradictions(policy: &Policy) -> Result<(), Error> {
             return refuse(asked, "the capability is named twice", "name it once");
         }
         if let (Some(root), true) = (policy.jailed_root(), caps::JAILED_ROOT & caps::only(*number) != 0) {
-            return refuse(asked, &format!("has no effect: {} has it", root.text()), "leave it out");
+            return refuse(asked, format!("has no effect: {} has it", root.text()), "leave it out");
         }
         if *number == caps::SYS_RESOURCE && policy.nested.is_none() {
             return refuse(asked, "lets the command allow itself user namespaces again", "add --nested, or leave it out");
@@ -1014,9 +1030,9 @@ fn contradictions(policy: &Policy) -> Result<(), Error> {
             return refuse(asked, "has no effect: the variable is passed anyway", "leave it out");
         }
     }
-    let mut named = BTreeSet::new();
+    let mut named = Index::new();
     for (Env::Pass(name) | Env::Set(name, _) | Env::Glob(name), asked) in &policy.env {
-        if !named.insert(name) {
+        if !named.set(name, ()) {
             return refuse(asked, "the variable is named twice", "name it once");
         }
     }
@@ -1039,12 +1055,12 @@ fn degraded_without_effect(policy: &Policy) -> Result<(), Error> {
     ] {
         if value.contains(&layer) && idle {
             let problem = format!("{} has no effect: {flag} leaves it out", layer.name());
-            return Err(Error::usage(asked.text().to_owned(), problem, "leave out one of the two"));
+            return Err(Error::usage(*asked, problem, "leave out one of the two"));
         }
     }
     if value.contains(&Degradable::Root) && !value.contains(&Degradable::Namespaces) {
         let remedy = "name namespaces, too, or leave it out";
-        return Err(Error::usage(asked.text().to_owned(), "root has no effect without namespaces", remedy));
+        return Err(Error::usage(*asked, "root has no effect without namespaces", remedy));
     }
     Ok(())
 }
@@ -1164,6 +1180,10 @@ mod tests {
             ("--publish 8080:80 --publish 127.0.0.1:8080:81 x", "given twice"),
             ("--publish 0 x", "0 is not [ADDR:]PORT[:PORT]"),
             ("--publish 1.2.3:80 x", "is not [ADDR:]PORT[:PORT]"),
+            ("--publish 53/udp x", "only --net pasta passes UDP on"),
+            ("--net pasta --publish 5353:53/udp x", "is not [ADDR:]PORT[:PORT]"),
+            ("--publish [::1]:80 --publish [::1]:80:81 x", "given twice"),
+            ("--publish [::1:80 x", "is not [ADDR:]PORT[:PORT]"),
             ("--publish ::1:80 x", "is not [ADDR:]PORT[:PORT]"),
             ("--publish 80:65536 x", "is not [ADDR:]PORT[:PORT]"),
             ("--net host --reach a:80 x", "needs a network of the jail's own"),

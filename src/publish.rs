@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::net::sockopt::set_socket_reuseaddr;
+use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, listen, socket_with};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
@@ -33,12 +33,17 @@ impl Listening {
     /// Listens in the caller's network.
     pub(crate) fn new(hole: Hole) -> Result<Self, Errno> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+        let family = if hole.at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let socket = socket_with(family, SocketType::STREAM, flags, None)?;
+        if hole.at.is_ipv6() {
+            // Of IPv4 nothing was said.
+            set_ipv6_v6only(&socket, true)?;
+        }
         // Connections of an earlier run that are ending are no reason to wait.
         set_socket_reuseaddr(&socket, true)?;
         bind(&socket, &hole.at)?;
         listen(&socket, BACKLOG)?;
-        let Ok(SocketAddr::V4(at)) = SocketAddr::try_from(getsockname(&socket)?) else { return Err(Errno::AFNOSUPPORT) };
+        let at = SocketAddr::try_from(getsockname(&socket)?)?;
         Ok(Self { socket, hole: Hole { at, ..hole } })
     }
 }

@@ -1,7 +1,6 @@
 //! `--reach`, as it is planned: which address each host has inside, what the hosts file
 //! says there, and where each hole leads outside.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CString, OsStr};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
@@ -9,9 +8,10 @@ use std::path::PathBuf;
 
 use crate::endpoint::{Endpoint, Machine};
 use crate::error::{Asked, Error, Layer};
-use crate::host::{Host, Unresolved};
+use crate::host::Host;
 use crate::plan::{Op, Step};
 use crate::policy::Policy;
+use crate::resolver::Unresolved;
 use crate::text::shown;
 use crate::wanted::{Put, Wanted, absolute, c_string, files_error, source};
 
@@ -74,12 +74,12 @@ pub(crate) fn reached(policy: &Policy, host: &Host) -> Result<Reached, Error> {
     let ipv6 = host.has_ipv6();
     let mut inside = Inside::new(ipv6);
     inside.avoid(all.iter().map(|(reach, _)| &reach.at));
-    let mut listens = BTreeSet::new();
+    let mut listens = Vec::new();
     for (number, (reach, asked)) in all.iter().enumerate() {
         let hole = u32::try_from(number).unwrap_or(u32::MAX);
         let to = outward(&reach.to, host, asked)?;
         let op = Op::Reach { name: reach.at.clone().into(), to: to.into() };
-        reached.outside.push(Step { op, asked: Some(asked.clone()) });
+        reached.outside.push(Step { op, asked: Some(*asked) });
         match &reach.at {
             Endpoint::Unix(path) => {
                 let mut dest = absolute(host, path, Some(asked))?;
@@ -87,53 +87,53 @@ pub(crate) fn reached(policy: &Policy, host: &Host) -> Result<Reached, Error> {
                     // The same place, and so the host's `..`.
                     dest = host.without_dotdot(&dest).unwrap_or(dest);
                 }
-                reached.wanted.push(Wanted { put: Put::Socket { hole }, dest, asked: Some(asked.clone()) });
+                reached.wanted.push(Wanted { put: Put::Socket { hole }, dest, asked: Some(*asked) });
             }
             Endpoint::Tcp(machine, port) => {
                 let addresses = inside.addresses(machine, asked)?;
                 for address in addresses {
                     let at = SocketAddr::new(address, *port);
                     // 127.0.0.1 and localhost are the same inside.
-                    if !listens.insert(at) {
-                        let flag = asked.text().to_owned();
-                        return Err(Error::usage(flag, format!("{at} inside is given twice"), "give each once"));
+                    if listens.contains(&at) {
+                        return Err(Error::usage(*asked, format!("{at} inside is given twice"), "give each once"));
                     }
-                    reached.network.push(Step { op: Op::Listen { at, hole }, asked: Some(asked.clone()) });
+                    listens.push(at);
+                    reached.network.push(Step { op: Op::Listen { at, hole }, asked: Some(*asked) });
                 }
             }
         }
     }
-    let first = all.first().map(|(_, asked)| asked.clone());
-    let give = |address: &IpAddr| Step { op: Op::LoopbackAddress { address: *address }, asked: first.clone() };
+    let first = all.first().map(|(_, asked)| *asked);
+    let give = |address: &IpAddr| Step { op: Op::LoopbackAddress { address: *address }, asked: first };
     let addresses: Vec<Step> = inside.given.iter().map(give).collect();
     reached.network.splice(0..0, addresses);
-    reached.outside.push(Step { op: Op::Reacher, asked: first.clone() });
+    reached.outside.push(Step { op: Op::Reacher, asked: first });
     if !inside.names.is_empty() {
         let put = Put::Hosts { text: inside.hosts(policy.hostname.value.to_str().unwrap_or("")) };
         let named = all.iter().find(|(reach, _)| matches!(reach.at, Endpoint::Tcp(Machine::Name(_), _)));
-        let asked = named.map(|(_, asked)| asked.clone());
+        let asked = named.map(|(_, asked)| *asked);
         reached.wanted.push(Wanted { put, dest: "/etc/hosts".into(), asked });
     }
     Ok(reached)
 }
 
-/// The addresses of hosts inside.
-struct Inside {
+/// The addresses of hosts inside. There are few.
+struct Inside<'a> {
     ipv6: bool,
-    names: BTreeMap<String, Vec<IpAddr>>,
+    names: Vec<(&'a str, Vec<IpAddr>)>,
     /// Addresses that the loopback is to have.
-    given: BTreeSet<IpAddr>,
-    taken: BTreeSet<IpAddr>,
+    given: Vec<IpAddr>,
+    taken: Vec<IpAddr>,
     next: u16,
 }
 
-impl Inside {
+impl<'a> Inside<'a> {
     fn new(ipv6: bool) -> Self {
-        Self { ipv6, names: BTreeMap::new(), given: BTreeSet::new(), taken: BTreeSet::new(), next: 0 }
+        Self { ipv6, names: Vec::new(), given: Vec::new(), taken: Vec::new(), next: 0 }
     }
 
     /// No name is to get an address that a flag names.
-    fn avoid<'a>(&mut self, named: impl Iterator<Item = &'a Endpoint>) {
+    fn avoid(&mut self, named: impl Iterator<Item = &'a Endpoint>) {
         let addresses = named.filter_map(|endpoint| match endpoint {
             Endpoint::Tcp(Machine::Address(address), _) => Some(*address),
             Endpoint::Tcp(Machine::Name(_), _) | Endpoint::Unix(_) => None,
@@ -142,15 +142,15 @@ impl Inside {
     }
 
     /// Those of `machine`.
-    fn addresses(&mut self, machine: &Machine, asked: &Asked) -> Result<Vec<IpAddr>, Error> {
+    fn addresses(&mut self, machine: &'a Machine, asked: &Asked) -> Result<Vec<IpAddr>, Error> {
         let name = match machine {
             Machine::Address(IpAddr::V6(_)) if !self.ipv6 => {
                 let (problem, remedy) = ("this machine has no IPv6", "name an IPv4 address");
-                return Err(Error { layer: Layer::Kernel, ..Error::usage(asked.text().to_owned(), problem, remedy) });
+                return Err(Error::usage(*asked, problem, remedy).met("", Layer::Kernel));
             }
             Machine::Address(address) => {
-                if !address.is_loopback() {
-                    self.given.insert(*address);
+                if !address.is_loopback() && !self.given.contains(address) {
+                    self.given.push(*address);
                 }
                 return Ok(vec![*address]);
             }
@@ -160,20 +160,18 @@ impl Inside {
             }
             Machine::Name(name) => name,
         };
-        if let Some(known) = self.names.get(name) {
+        if let Some((_, known)) = self.names.iter().find(|(other, _)| other == name) {
             return Ok(known.clone());
         }
         loop {
             let v4 = IpAddr::from(Ipv4Addr::from(u32::from(FIRST) + u32::from(self.next)));
             let v6 = IpAddr::from(Ipv6Addr::from(u128::from(FIRST6) + u128::from(self.next)));
-            self.next = self
-                .next
-                .checked_add(1)
-                .ok_or_else(|| Error::usage(asked.text().to_owned(), "there are more than 65,000 hosts", "name fewer"))?;
+            self.next =
+                self.next.checked_add(1).ok_or_else(|| Error::usage(*asked, "there are more than 65,000 hosts", "name fewer"))?;
             let own: Vec<IpAddr> = if self.ipv6 { vec![v4, v6] } else { vec![v4] };
             if own.iter().all(|address| !self.taken.contains(address)) {
                 self.given.extend(&own);
-                self.names.insert(name.clone(), own.clone());
+                self.names.push((name, own.clone()));
                 return Ok(own);
             }
         }
@@ -184,7 +182,9 @@ impl Inside {
         let mut text = String::new();
         let mut line = |address: IpAddr, name: &str| text.push_str(&format!("{address} {name}\n"));
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-        let own = !hostname.is_empty() && hostname.bytes().all(plain) && !self.names.contains_key(&hostname.to_lowercase());
+        let own = !hostname.is_empty()
+            && hostname.bytes().all(plain)
+            && !self.names.iter().any(|(name, _)| name.eq_ignore_ascii_case(hostname));
         let with_own = |name: &str| if own { format!("{name} {hostname}") } else { name.to_owned() };
         line(Ipv4Addr::LOCALHOST.into(), &with_own("localhost"));
         if self.ipv6 {
@@ -223,8 +223,7 @@ fn outward(endpoint: &Endpoint, host: &Host, asked: &Asked) -> Result<Outward, E
 /// What the resolver says that a name's addresses are.
 fn named(machine: &Machine, port: u16, host: &Host, asked: &Asked) -> Result<Vec<IpAddr>, Error> {
     let refuse = |problem: String, layer: Layer, remedy: String| {
-        let doing = format!("find {machine}");
-        Err(Error { doing, layer, ..Error::usage(asked.text().to_owned(), problem, remedy) })
+        Err(Error::usage(*asked, problem, remedy).met(format!("find {machine}"), layer))
     };
     let addresses = match host.addresses(&machine.to_string()) {
         Ok(addresses) => addresses,

@@ -63,7 +63,12 @@ impl Record {
             .iter()
             .map(|hole| {
                 let address = json(hole.at.ip().to_string());
-                format!("{{\"address\":{address},\"port\":{},\"inside\":{}}}", hole.at.port(), hole.to)
+                let protocol = if hole.udp { "udp" } else { "tcp" };
+                format!(
+                    "{{\"protocol\":\"{protocol}\",\"address\":{address},\"port\":{},\"inside\":{}}}",
+                    hole.at.port(),
+                    hole.to
+                )
             })
             .collect();
         let reached: Vec<String> = plan
@@ -104,12 +109,12 @@ impl Record {
         let or_null = |text: Option<String>| text.unwrap_or_else(|| "null".into());
         let object = format!(
             "{{\"step\":{},\"flag\":{},\"problem\":{},\"errno\":{},\"layer\":{},\"remedy\":{}}}",
-            json(&error.doing),
-            or_null(error.flag.as_ref().map(json)),
-            json(&error.problem),
+            json(&*error.doing),
+            or_null(error.flag.map(|flag| json(flag.text()))),
+            json(&*error.problem),
             or_null(error.errno.map(|errno| errno.to_string())),
             json(error.layer.to_string()),
-            json(&error.remedy),
+            json(&*error.remedy),
         );
         self.end(error.status, None, None, "launcher", None, &object);
     }
@@ -134,16 +139,14 @@ impl Record {
 
 /// What holds the command back, by what the plan does for it.
 fn layers(plan: &Plan) -> Vec<&'static str> {
-    let done = |op: &Op| plan.inside.iter().chain(&plan.last).any(|step| step.op == *op);
-    let filtered = plan.last.iter().any(|step| matches!(step.op, Op::FilterCalls { .. }));
-    let capabilities = plan.last.iter().any(|step| matches!(step.op, Op::Capabilities { .. }));
+    let done = |is: fn(&Op) -> bool| plan.inside.iter().chain(&plan.last).any(|step| is(&step.op));
     [
         ("namespaces", plan.namespaces != 0),
-        ("mounts", done(&Op::EnterRoot)),
-        ("capabilities", capabilities),
-        ("no_new_privs", done(&Op::NoNewPrivileges)),
-        ("landlock", done(&Op::Landlock)),
-        ("seccomp", filtered),
+        ("mounts", done(|op| matches!(op, Op::EnterRoot))),
+        ("capabilities", done(|op| matches!(op, Op::Capabilities { .. }))),
+        ("no_new_privs", done(|op| matches!(op, Op::NoNewPrivileges))),
+        ("landlock", done(|op| matches!(op, Op::Landlock))),
+        ("seccomp", done(|op| matches!(op, Op::FilterCalls { .. }))),
     ]
     .into_iter()
     .filter(|(_, done)| *done)

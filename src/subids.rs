@@ -1,11 +1,9 @@
 //! `--subids`: the caller's subordinate ids, mapped by newuidmap(1) and newgidmap(1),
 //! which are set-user-ID root and see to it that they are the caller's.
 
-use std::ffi::{CStr, OsStr};
+use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::slice;
 
 use rustix::io::{Errno, read};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -13,7 +11,8 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::keeper::{End, Keeper};
 use crate::plan::{Range, Subids};
-use crate::sys::{self, Arguments};
+use crate::program::Program;
+use crate::sys::Arguments;
 
 /// Why the ids could not be mapped; which of the programs it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +29,7 @@ pub enum Unmapped {
 
 /// Both programs while they are at it; they end with this.
 pub(crate) struct Running {
-    processes: Vec<Child>,
+    processes: Vec<Program>,
     /// At its end when both are.
     says: OwnedFd,
     /// Who executes a set-id program is forgotten by it as the parent to die with.
@@ -39,10 +38,7 @@ pub(crate) struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        for process in &mut self.processes {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
+        self.processes.clear();
         self.keeper = None;
     }
 }
@@ -55,10 +51,9 @@ pub(crate) fn start(pid: Pid, subids: &Subids, arguments: &Arguments) -> Result<
     for (index, (mapper, ranges)) in
         [(&subids.mappers[0], &subids.uids), (&subids.mappers[1], &subids.gids)].into_iter().enumerate()
     {
-        let stdout = end.try_clone().map_err(|error| Unmapped::Watch(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
-        let process = program(mapper, pid, ranges, stdout).spawn();
-        let process = process.map_err(|error| Unmapped::Start(index, Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
-        watched.push(pidfd_open(Pid::from_child(&process), PidfdFlags::empty()).map_err(Unmapped::Watch)?);
+        let process = Program::start(slice::from_ref(mapper), words(mapper, pid, ranges), end.as_fd());
+        let process = process.map_err(|errno| Unmapped::Start(index, errno))?;
+        watched.push(pidfd_open(process.pid(), PidfdFlags::empty()).map_err(Unmapped::Watch)?);
         running.processes.push(process);
     }
     let keep: Vec<i32> = watched.iter().map(AsRawFd::as_raw_fd).collect();
@@ -73,18 +68,13 @@ pub(crate) fn start(pid: Pid, subids: &Subids, arguments: &Arguments) -> Result<
     Ok(running)
 }
 
-fn program(mapper: &CStr, pid: Pid, ranges: &[Range], stdout: OwnedFd) -> Command {
-    let mut command = Command::new(OsStr::from_bytes(mapper.to_bytes()));
-    command.arg(pid.to_string());
+fn words(mapper: &CString, pid: Pid, ranges: &[Range]) -> Vec<CString> {
+    let number = |number: u32| CString::new(number.to_string()).unwrap_or_default();
+    let mut words = vec![mapper.clone(), number(pid.as_raw_pid().unsigned_abs())];
     for Range { inside, outside, count } in ranges {
-        command.args([inside, outside, count].map(u32::to_string));
+        words.extend([*inside, *outside, *count].map(number));
     }
-    // Its own words go to standard error.
-    command.stdin(Stdio::null()).stdout(stdout);
-    // What is typed at the terminal is for the jail's command.
-    command.process_group(0);
-    sys::end_with_us(&mut command);
-    command
+    words
 }
 
 impl Running {
@@ -101,7 +91,7 @@ impl Running {
             Err(errno) => return Err(Unmapped::Watch(errno)),
         }
         for (index, process) in self.processes.iter_mut().enumerate() {
-            if !process.wait().is_ok_and(|status| status.success()) {
+            if !process.wait() {
                 return Err(Unmapped::Refused(index));
             }
         }

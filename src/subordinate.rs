@@ -3,10 +3,11 @@
 
 use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags, accessat, getxattr, statvfs};
+use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags, accessat, getxattr, stat, statvfs};
+
+use crate::host;
 
 /// The files, that for users first.
 pub const FILES: [&str; 2] = ["/etc/subuid", "/etc/subgid"];
@@ -43,7 +44,7 @@ pub struct Subordinate {
 impl Subordinate {
     /// Reads it for the caller `uid`; `path` is its PATH.
     pub fn observe(uid: u32, path: Option<&OsStr>) -> Self {
-        let file = |path: &str| std::fs::read(path).unwrap_or_default();
+        let file = |path: &str| host::read(Path::new(path)).unwrap_or_default();
         let name = name(&file("/etc/passwd"), uid);
         let files = FILES.map(file);
         let status = file("/proc/self/status");
@@ -109,8 +110,7 @@ fn mapper(name: &str, uid: u32, path: &OsStr) -> Mapper {
 /// Is it set-user-ID root, or has it capabilities of its own, where that counts?
 fn has_power(path: &CStr) -> bool {
     const SET_UID: u32 = 0o4000;
-    let metadata = std::fs::metadata(OsStr::from_bytes(path.to_bytes()));
-    let set_uid = metadata.is_ok_and(|metadata| metadata.mode() & SET_UID != 0 && metadata.uid() == 0);
+    let set_uid = stat(path).is_ok_and(|stat| stat.st_mode & SET_UID != 0 && stat.st_uid == 0);
     let capable = || getxattr(path, c"security.capability", &mut [0u8; 64][..]).is_ok();
     let counts = statvfs(path).is_ok_and(|system| !system.f_flag.contains(StatVfsMountFlags::NOSUID));
     counts && (set_uid || capable())

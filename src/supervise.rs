@@ -365,7 +365,7 @@ impl<'a> Supervisor<'a> {
     fn connect(&mut self) -> Result<(), Failure> {
         if !self.published.is_empty() {
             let own_ids = self.plan.namespaces & libc::CLONE_NEWUSER != 0;
-            self.told.published = self.published.iter().map(|listening| listening.hole).collect();
+            self.told.published.extend(self.published.iter().map(|listening| listening.hole));
             let published = std::mem::take(&mut self.published);
             let started = publish::start(self.arguments, self.child, own_ids, published);
             self.publisher = Some(started.map_err(Failure::Publish)?);
@@ -373,7 +373,11 @@ impl<'a> Supervisor<'a> {
             return Ok(());
         }
         let root = rustix::process::geteuid().is_root();
-        self.pasta = Some(pasta::start(self.child, root).map_err(Failure::Pasta)?);
+        let udp =
+            self.plan.inside.iter().find_map(|step| if let Op::AwaitNetwork { udp } = &step.op { Some(&udp[..]) } else { None });
+        let udp = udp.unwrap_or_default();
+        self.pasta = Some(pasta::start(self.child, root, udp).map_err(Failure::Pasta)?);
+        self.told.published.extend(udp);
         Ok(())
     }
 

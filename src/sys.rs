@@ -12,8 +12,6 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::OsString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 
 use rustix::io::Errno;
 use rustix::process::Pid;
@@ -36,8 +34,10 @@ pub(crate) type Result<T> = core::result::Result<T, Errno>;
 
 fn check(returned: c_long) -> Result<c_long> {
     if returned < 0 {
-        let errno = std::io::Error::last_os_error();
-        return Err(Errno::from_io_error(&errno).unwrap_or(Errno::IO));
+        // SAFETY: it always gives where this thread's errno lies.
+        let errno = unsafe { libc::__errno_location() };
+        // SAFETY: nothing else uses it meanwhile.
+        return Err(Errno::from_raw_os_error(unsafe { *errno }));
     }
     Ok(returned)
 }
@@ -542,7 +542,7 @@ pub(crate) fn stop_as(signal: c_int, until: Option<u64>, report: Option<Borrowed
     }
     if let Some(Ok(timer)) = timer {
         // SAFETY: the timer is there, and nobody uses it any more.
-        unsafe { libc::timer_delete(timer) };
+        unsafe { libc::syscall(libc::SYS_timer_delete, timer) };
     }
 }
 
@@ -583,15 +583,16 @@ fn continue_when_readable(fd: BorrowedFd<'_>, on: bool) -> Result<()> {
     Ok(())
 }
 
-/// Has the kernel send this process SIGCONT at `until` (by `now`).
-fn continue_at(until: u64) -> Result<libc::timer_t> {
+/// Has the kernel send this process SIGCONT at `until` (by `now`). By the kernel's own
+/// calls: the C library's can start threads, for which it brings a lot along.
+fn continue_at(until: u64) -> Result<c_int> {
     // SAFETY: sigevent is plain data, of which all zeros is a value.
     let mut event: libc::sigevent = unsafe { MaybeUninit::zeroed().assume_init() };
     event.sigev_notify = libc::SIGEV_SIGNAL;
     event.sigev_signo = libc::SIGCONT;
-    let mut timer = MaybeUninit::<libc::timer_t>::uninit();
-    // SAFETY: event is a sigevent, timer has room for one id.
-    check(c_long::from(unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, timer.as_mut_ptr()) }))?;
+    let mut timer: c_int = 0;
+    // SAFETY: event is a sigevent, which for a signal is the kernel's; timer has room for one id.
+    check(unsafe { libc::syscall(libc::SYS_timer_create, libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) })?;
     let time = libc::itimerspec {
         it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
         it_value: libc::timespec {
@@ -599,11 +600,11 @@ fn continue_at(until: u64) -> Result<libc::timer_t> {
             tv_nsec: c_long::try_from(until % 1_000_000_000).unwrap_or(0),
         },
     };
-    // SAFETY: timer_create succeeded, so it has written the id.
-    let timer = unsafe { timer.assume_init() };
     // SAFETY: the timer is there, time lives through the call, and null asks for
     // nothing back.
-    check(c_long::from(unsafe { libc::timer_settime(timer, libc::TIMER_ABSTIME, &raw const time, ptr::null_mut()) }))?;
+    check(unsafe {
+        libc::syscall(libc::SYS_timer_settime, timer, libc::TIMER_ABSTIME, &raw const time, ptr::null_mut::<libc::itimerspec>())
+    })?;
     Ok(timer)
 }
 
@@ -637,8 +638,17 @@ pub(crate) fn usage_of_children() -> Usage {
 
 /// Nanoseconds on a clock that only goes forward; never 0.
 pub(crate) fn now() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let time = clock(libc::CLOCK_MONOTONIC);
     u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0) + 1
+}
+
+/// What a clock shows (clock_gettime(2)): not rustix's, which looks for the kernel's
+/// function by itself although the C library has it.
+pub(crate) fn clock(clock: libc::clockid_t) -> libc::timespec {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: time has room for a timespec.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    time
 }
 
 /// Memory of `length` bytes, all zeros, that this process shares with those it makes.
@@ -918,19 +928,6 @@ pub(crate) fn die_with_parent(signal: c_int) -> Result<()> {
     // SAFETY: no memory is passed.
     check(c_long::from(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal, 0, 0, 0) }))?;
     Ok(())
-}
-
-/// Has the process that `command` starts end by SIGKILL when this one dies.
-pub(crate) fn end_with_us(command: &mut Command) {
-    let us = rustix::process::getpid();
-    let tie = move || {
-        die_with_parent(libc::SIGKILL)?;
-        // Dead already: then the kernel will not say so again.
-        if rustix::process::getppid() == Some(us) { Ok(()) } else { Err(Errno::SRCH.into()) }
-    };
-    // SAFETY: between fork and exec it makes two system calls, and neither
-    // allocates nor takes a lock.
-    unsafe { command.pre_exec(tie) };
 }
 
 /// Memory for what a launch allocates: a region of the program's own, handed out from

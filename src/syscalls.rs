@@ -74,6 +74,20 @@ pub enum Limit {
     Connected,
 }
 
+/// What changes another process by its number, as far as Landlock does not see it.
+pub const PROCESSES: [(&str, Limit); 7] = [
+    ("ioprio_set", Limit::OwnIoPriority),
+    ("prlimit64", Limit::Itself),
+    ("sched_setaffinity", Limit::Itself),
+    ("sched_setattr", Limit::Itself),
+    ("sched_setparam", Limit::Itself),
+    ("sched_setscheduler", Limit::Itself),
+    ("setpriority", Limit::OwnPriority),
+];
+
+/// What else `--degrade` can make of sockets.
+pub const SOCKETS: [(&str, Limit); 3] = [("socket", Limit::Internet), ("socket", Limit::Unix), ("socketpair", Limit::Connected)];
+
 /// One system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {

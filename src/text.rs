@@ -6,8 +6,21 @@ use std::os::unix::ffi::OsStrExt;
 /// A path or word for a person. Control characters and bytes that are not UTF-8
 /// become `\xNN`, so that a file's name cannot write on the reader's terminal.
 pub fn shown(word: impl AsRef<OsStr>) -> String {
+    shown_bytes(word.as_ref().as_bytes())
+}
+
+/// A path or word for a person, with words before and behind it.
+pub fn about(before: &str, word: impl AsRef<OsStr>, behind: &str) -> String {
+    around(before, word.as_ref(), behind)
+}
+
+fn around(before: &str, word: &OsStr, behind: &str) -> String {
+    [before, &shown(word), behind].concat()
+}
+
+fn shown_bytes(bytes: &[u8]) -> String {
     let mut out = String::new();
-    for chunk in word.as_ref().as_bytes().utf8_chunks() {
+    for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
                 '\n' => out.push_str("\\n"),
@@ -31,9 +44,14 @@ pub fn shown(word: impl AsRef<OsStr>) -> String {
 /// reads both, and nothing is lost. (A lone surrogate, Python's way, makes strict
 /// parsers refuse the whole document.)
 pub fn json(word: impl AsRef<OsStr>) -> String {
-    let bytes = word.as_ref().as_bytes();
+    json_bytes(word.as_ref().as_bytes())
+}
+
+fn json_bytes(bytes: &[u8]) -> String {
     let Ok(text) = std::str::from_utf8(bytes) else {
-        return format!("{bytes:?}");
+        // Not by {:?}: release builds leave it out.
+        let numbers: Vec<String> = bytes.iter().map(u8::to_string).collect();
+        return format!("[{}]", numbers.join(", "));
     };
     let mut out = String::from("\"");
     for c in text.chars() {
@@ -51,8 +69,11 @@ pub fn json(word: impl AsRef<OsStr>) -> String {
 /// The word of `known` that is nearest to `typed`, if one is near enough to be
 /// what was meant: at most a third of the letters differ.
 pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    nearest_of(typed, &mut known.into_iter())
+}
+
+fn nearest_of<'a>(typed: &str, known: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
     known
-        .into_iter()
         .map(|word| (distance(typed, word), word))
         .min()
         .filter(|(d, word)| *d <= word.len().max(typed.len()) / 3)

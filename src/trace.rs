@@ -1,7 +1,6 @@
 //! `--trace-denied`: the launcher answers each call that the policy refuses, as the
 //! policy would have, and says so on standard error.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -32,14 +31,16 @@ pub(crate) struct Tracer<'a> {
     /// None once no process has the filter any more.
     listener: Option<OwnedFd>,
     lines: Lines,
-    /// By program.
-    seen: BTreeMap<(String, Refusal), Seen>,
+    /// By program and refusal, in order.
+    seen: Vec<Seen>,
     /// Of those that were too many.
     untold: u64,
 }
 
 /// One of a program's refusals.
 struct Seen {
+    program: String,
+    refusal: Refusal,
     times: u64,
     remedy: String,
 }
@@ -47,7 +48,7 @@ struct Seen {
 impl<'a> Tracer<'a> {
     /// Starts telling.
     pub(crate) fn start(listener: OwnedFd, trace: &'a Trace) -> Self {
-        Self { trace, listener: Some(listener), lines: Lines::open(), seen: BTreeMap::new(), untold: 0 }
+        Self { trace, listener: Some(listener), lines: Lines::open(), seen: Vec::new(), untold: 0 }
     }
 
     /// What to wait for: the listener, standard error. None where nothing is wanted.
@@ -91,13 +92,15 @@ impl<'a> Tracer<'a> {
             Err(Errno::NOENT) => 0,
             Err(errno) => return Err(errno),
         };
-        let told = self.seen.len();
-        let key = (program, refusal);
-        if let Some(seen) = self.seen.get_mut(&key) {
-            seen.times += times;
-            return Ok(());
-        }
-        if told == MOST {
+        let place = self.seen.binary_search_by(|seen| (&seen.program, &seen.refusal).cmp(&(&program, &refusal)));
+        let at = match place {
+            Ok(at) => {
+                self.seen[at].times += times;
+                return Ok(());
+            }
+            Err(at) => at,
+        };
+        if self.seen.len() == MOST {
             if self.untold == 0 {
                 self.lines.add(&format!("{MOST} different refusals are told; of more, the number at the end"), raw);
             }
@@ -105,12 +108,11 @@ impl<'a> Tracer<'a> {
             return Ok(());
         }
         let remedy = self.trace.remedy(&waiting.made);
-        let (program, refusal) = &key;
         if !refusal.falls_back {
             let (what, error) = (&refusal.what, refusal.error());
             self.lines.add(&format!("{program} (pid {process}) was refused {what} ({error}): {remedy}"), raw);
         }
-        self.seen.insert(key, Seen { times, remedy });
+        self.seen.insert(at, Seen { program, refusal, times, remedy });
         Ok(())
     }
 
@@ -118,17 +120,18 @@ impl<'a> Tracer<'a> {
     /// every program is refused clone3(2), and nothing comes of it. Everything in the
     /// jail is dead.
     pub(crate) fn conclude(mut self) {
-        let mut without: BTreeMap<&Refusal, (u64, Vec<&str>, &str)> = BTreeMap::new();
-        for ((program, refusal), Seen { times, remedy }) in &self.seen {
-            if refusal.falls_back {
-                let (all, programs, _) = without.entry(refusal).or_insert((0, Vec::new(), remedy));
-                *all += times;
-                programs.push(program);
-            } else if *times > 1 {
+        for Seen { program, refusal, times, .. } in &self.seen {
+            if !refusal.falls_back && *times > 1 {
                 self.lines.add(&format!("{program} was refused {} {times} times in all", refusal.what), false);
             }
         }
-        for (refusal, (times, mut programs, remedy)) in without {
+        let mut seen = self.seen;
+        seen.retain(|seen| seen.refusal.falls_back);
+        seen.sort_unstable_by(|a, b| (&a.refusal, &a.program).cmp(&(&b.refusal, &b.program)));
+        for alike in seen.chunk_by(|a, b| a.refusal == b.refusal) {
+            let Some(Seen { refusal, remedy, .. }) = alike.first() else { continue };
+            let times: u64 = alike.iter().map(|seen| seen.times).sum();
+            let mut programs: Vec<&str> = alike.iter().map(|seen| seen.program.as_str()).collect();
             let more = if programs.len() > NAMED { " and others" } else { "" };
             programs.truncate(NAMED);
             let (what, error, programs) = (&refusal.what, refusal.error(), programs.join(", "));

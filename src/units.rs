@@ -33,6 +33,12 @@ pub fn duration(text: &str) -> Option<Duration> {
     })
 }
 
+/// A duration in seconds, in digits; without floating point, whose digits take 9 KB of code.
+pub fn seconds(duration: Duration) -> String {
+    let (whole, rest) = (duration.as_secs(), duration.subsec_nanos());
+    format!("{whole}.{rest:09}").trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// Thousandths of a processor, from 10 up: less is no time slice at all.
 pub fn processors(text: &str) -> Option<u64> {
     decimal(text, 1000).and_then(|n| u64::try_from(n).ok()).filter(|n| (10..=100_000_000).contains(n))
@@ -87,6 +93,14 @@ mod tests {
         }
         for no in ["", "0", "0ms", "s", ".", "1.", "-1", "+1", "1e3", "1d", "1 s", "9999999999999999h", "1..2", "½"] {
             assert_eq!(duration(no), None, "{no}");
+        }
+    }
+
+    #[test]
+    fn seconds_have_as_many_digits_as_they_need() {
+        let said = |text| duration(text).map(seconds);
+        for (text, expected) in [("1", "1"), ("250ms", "0.25"), ("100", "100"), ("1.5m", "90"), ("0.000000001", "0.000000001")] {
+            assert_eq!(said(text).as_deref(), Some(expected), "{text}");
         }
     }
 

@@ -2,7 +2,6 @@
 //! path inside, and where a path inside leads. Links are followed within the new
 //! root only. Nothing here touches a file; the host's are asked of `Host`.
 
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -10,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use crate::host::{Fact, Host, Names, below, from_there_up};
+use crate::index::Index;
 
 /// What a mount shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,18 +39,19 @@ pub enum Found {
 #[derive(Debug)]
 pub struct View<'a> {
     host: &'a Host,
-    /// By path. As bytes: comparing paths name by name takes longer than all the rest.
-    mounts: BTreeMap<OsString, Backing>,
+    mounts: Index<Backing>,
     /// Where an earlier run left its changes of what `/` shows.
     changes: Option<PathBuf>,
     /// Made in memory by the plan.
-    made: BTreeMap<OsString, Fact>,
+    made: Index<Fact>,
 }
 
 impl<'a> View<'a> {
     /// A tree whose `/` shows `root`.
     pub fn new(host: &'a Host, root: Backing, changes: Option<PathBuf>) -> Self {
-        Self { host, mounts: BTreeMap::from([("/".into(), root)]), changes, made: BTreeMap::new() }
+        let mut mounts = Index::new();
+        mounts.set("/", root);
+        Self { host, mounts, changes, made: Index::new() }
     }
 
     /// Mounts `backing` at `path`; gives false where there is a mount already.
@@ -58,18 +59,18 @@ impl<'a> View<'a> {
         if self.is_mount(&path) {
             return false;
         }
-        self.mounts.insert(path.into(), backing);
+        self.mounts.set(path, backing);
         true
     }
 
     /// Is there a mount at `path`?
     pub fn is_mount(&self, path: &Path) -> bool {
-        self.mounts.contains_key(path.as_os_str())
+        self.mounts.has(path)
     }
 
     /// Something was made in memory.
     pub fn make(&mut self, path: PathBuf, fact: Fact) {
-        self.made.insert(path.into(), fact);
+        self.made.set(path, fact);
     }
 
     /// The innermost mount that `path` lies in.
@@ -80,7 +81,7 @@ impl<'a> View<'a> {
     /// What the innermost mount over `path` shows, and what lies at `path` there.
     pub fn backing(&self, path: &Path) -> Backing {
         for ancestor in from_there_up(path) {
-            match self.mounts.get(ancestor.as_os_str()) {
+            match self.mounts.get(ancestor) {
                 None => {}
                 Some(Backing::Memory) => return Backing::Memory,
                 Some(Backing::Host(base)) => {
@@ -117,8 +118,8 @@ impl<'a> View<'a> {
         match self.backing(path) {
             Backing::Host(at) => self.changed(path).unwrap_or_else(|| self.host.look(&at)),
             // The root of a file system in memory, or of a file in one.
-            Backing::Memory if self.is_mount(path) => self.made.get(path.as_os_str()).cloned().unwrap_or(Fact::Dir),
-            Backing::Memory => self.made.get(path.as_os_str()).cloned().unwrap_or(Fact::Missing),
+            Backing::Memory if self.is_mount(path) => self.made.get(path).cloned().unwrap_or(Fact::Dir),
+            Backing::Memory => self.made.get(path).cloned().unwrap_or(Fact::Missing),
         }
     }
 

@@ -1,17 +1,17 @@
 //! What is to be where inside: every destination that a flag or a default asks for,
 //! with its source found on the host. Where each then lies, `place` finds.
 
-use std::collections::BTreeSet;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use crate::error::{Asked, Error, Layer};
+use crate::error::{Asked, Error, Layer, Words};
 use crate::host::{Fact, Host, Opened, below};
+use crate::index::Index;
 use crate::policy::{Access, Anchor, Net, Policy, What};
-use crate::text::shown;
+use crate::text::{about, shown};
 
 /// The host's system directories, and the links beside /usr.
 const SYSTEM: [&str; 11] =
@@ -71,19 +71,24 @@ pub(crate) struct Wanted {
     pub(crate) asked: Option<Asked>,
 }
 
-pub(crate) fn files_error(asked: Option<&Asked>, doing: String, problem: impl Into<String>, remedy: impl Into<String>) -> Error {
-    Error { layer: Layer::Files, doing, ..Error::usage(asked.map(|a| a.text().to_owned()), problem, remedy) }
+pub(crate) fn files_error(
+    asked: Option<&Asked>,
+    doing: impl Into<Words>,
+    problem: impl Into<Words>,
+    remedy: impl Into<Words>,
+) -> Error {
+    Error::usage(asked.copied(), problem, remedy).met(doing, Layer::Files)
 }
 
 pub(crate) fn c_string(bytes: &OsStr) -> Result<CString, Error> {
-    CString::new(bytes.as_bytes()).map_err(|_| Error::usage(None, format!("{} holds a NUL", shown(bytes)), "leave it out"))
+    CString::new(bytes.as_bytes()).map_err(|_| Error::usage(None, about("", bytes, " holds a NUL"), "leave it out"))
 }
 
 /// Two for one destination: `other` is the flag that has it, or a default.
 pub(crate) fn taken(wanted: &Wanted, at: &Path, other: Option<&Asked>) -> Error {
     files_error(
         wanted.asked.as_ref(),
-        format!("place {} inside", shown(&wanted.dest)),
+        about("place ", &wanted.dest, " inside"),
         format!("the destination {} is taken by {}", shown(at), other.map_or("a default", Asked::text)),
         match other {
             None => "leave the flag out, or say none to what is there by default",
@@ -96,7 +101,7 @@ pub(crate) fn taken(wanted: &Wanted, at: &Path, other: Option<&Asked>) -> Error 
 pub(crate) fn absolute(host: &Host, path: &Path, asked: Option<&Asked>) -> Result<PathBuf, Error> {
     host.absolute(path).map_err(|errno| {
         let problem = format!("the current directory is gone or may not be named: {errno}");
-        files_error(asked, format!("resolve {}", shown(path)), problem, "name the path from / on")
+        files_error(asked, about("resolve ", path, ""), problem, "name the path from / on")
     })
 }
 
@@ -108,7 +113,7 @@ pub(crate) fn source(host: &Host, path: &Path, may_miss: bool, asked: Option<&As
         Err(Errno::NOENT | Errno::NOTDIR) if may_miss => Ok(None),
         Err(errno) => Err(files_error(
             asked,
-            format!("find the source {}", shown(&path)),
+            about("find the source ", &path, ""),
             errno.to_string(),
             match errno {
                 Errno::NOENT | Errno::NOTDIR if asked.is_some_and(|asked| asked.text().starts_with("--root")) => {
@@ -129,7 +134,7 @@ pub(crate) fn source(host: &Host, path: &Path, may_miss: bool, asked: Option<&As
 /// A part of the host's system that cannot be looked at: without it the view would
 /// not be what it is to be.
 fn unseen(path: &Path, errno: Errno) -> Error {
-    files_error(None, format!("look at {}", shown(path)), errno.to_string(), "see whether ls -ld shows it")
+    files_error(None, about("look at ", path, ""), errno.to_string(), "see whether ls -ld shows it")
 }
 
 /// Every destination, `more` and those of the defaults among them.
@@ -148,7 +153,7 @@ pub(crate) fn wanted(policy: &Policy, host: &Host, more: Vec<Wanted>) -> Result<
                 Some(source) => {
                     return Err(files_error(
                         asked,
-                        format!("show {}", shown(&source)),
+                        about("show ", &source, ""),
                         "not a device node",
                         "use --ro or --rw for files",
                     ));
@@ -172,26 +177,29 @@ pub(crate) fn wanted(policy: &Policy, host: &Host, more: Vec<Wanted>) -> Result<
             // The same place, and so the host's `..`.
             dest = host.without_dotdot(&dest).unwrap_or(dest);
         }
-        all.push(Wanted { put, dest, asked: asked.cloned() });
+        all.push(Wanted { put, dest, asked: asked.copied() });
     }
-    let text = |wanted: &Wanted| wanted.asked.as_ref().map(|asked| asked.text().to_owned());
+    let text = |wanted: &Wanted| wanted.asked.map(|asked| asked.text());
     all.sort_unstable_by(|a, b| a.dest.as_os_str().cmp(b.dest.as_os_str()).then_with(|| text(a).cmp(&text(b))));
     for pair in all.windows(2) {
         if let ([first, second], true) = (pair, pair[0].dest == pair[1].dest) {
             return Err(taken(second, &second.dest, first.asked.as_ref()));
         }
     }
-    let typed: BTreeSet<OsString> = all.iter().map(|w| w.dest.clone().into()).collect();
-    if typed.contains(OsStr::new("/")) {
+    let mut typed = Index::new();
+    for wanted in &all {
+        typed.set(&wanted.dest, ());
+    }
+    if typed.has("/") {
         let asked = all.iter().find(|w| w.dest == Path::new("/")).and_then(|w| w.asked.as_ref());
-        return Err(files_error(asked, "choose what is at /".into(), "the root is not a destination", "use --root DIR"));
+        return Err(files_error(asked, "choose what is at /", "the root is not a destination", "use --root DIR"));
     }
 
     // A flag's destination takes the place of a default; of a setting that was
     // typed it is a duplicate, which `place` finds.
     let mut default = |put: Put, dest: &Path, asked: Option<&Asked>| {
-        if asked.is_some() || !typed.contains(dest.as_os_str()) {
-            all.push(Wanted { put, dest: dest.to_owned(), asked: asked.cloned() });
+        if asked.is_some() || !typed.has(dest) {
+            all.push(Wanted { put, dest: dest.to_owned(), asked: asked.copied() });
         }
     };
     if policy.root.is_none() {
@@ -252,7 +260,7 @@ pub(crate) fn wanted(policy: &Policy, host: &Host, more: Vec<Wanted>) -> Result<
                 if asked.is_some() {
                     return Err(files_error(
                         asked,
-                        "make a private home".into(),
+                        "make a private home",
                         problem,
                         "set HOME to a directory of its own, or say --home none",
                     ));

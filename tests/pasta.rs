@@ -127,3 +127,55 @@ fn a_signal_ends_the_launch_while_pasta_takes_its_time() {
         }
     }
 }
+
+#[test]
+fn holes_are_made_in_it_too() {
+    if missing() {
+        return;
+    }
+    // Named: the host's loopback, over TCP; and published: TCP by jail, UDP by pasta.
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in server.incoming().flatten() {
+            let _ = stream.write_all(b"reached");
+        }
+    });
+    let free = || std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (tcp, udp) = (TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port(), free());
+    let python = format!(
+        "import socket
+t = socket.create_server((\"127.0.0.1\", 80)); u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind((\"0.0.0.0\", {udp}))
+print(socket.create_connection((\"db.test\", 5432)).recv(9).decode())
+c = t.accept()[0]; c.sendall(b\"published\"); c.close()
+while True:
+    said, who = u.recvfrom(99); u.sendto(said[::-1], who)"
+    );
+    let mut child = command(Path::new("/bin/sh"), Path::new("/"), false);
+    child.arg("-c").arg(format!(
+        "exec {} --net pasta --reach db.test:5432=127.0.0.1:{port} --publish {tcp}:80 --publish 127.0.0.1:{udp}/udp --as-root \
+         --status-fd 3 -- python3 -uc '{python}' 3>&2",
+        jail().display()
+    ));
+    let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "reached\n");
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut std::net::TcpStream::connect(("127.0.0.1", tcp)).unwrap(), &mut said).unwrap();
+    assert_eq!(said, "published");
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    socket.send_to(b"abc", ("127.0.0.1", udp)).unwrap();
+    let mut answer = [0; 9];
+    let (length, _) = socket.recv_from(&mut answer).unwrap();
+    assert_eq!(&answer[..length], b"cba");
+    let mut start = String::new();
+    BufReader::new(child.stderr.as_mut().unwrap()).read_line(&mut start).unwrap();
+    for (protocol, port, inside) in [("udp", udp, udp), ("tcp", tcp, 80)] {
+        let hole = format!(r#"{{"protocol":"{protocol}","address":"127.0.0.1","port":{port},"inside":{inside}}}"#);
+        assert!(start.contains(&hole), "{start}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

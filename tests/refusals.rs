@@ -49,6 +49,51 @@ fn a_chroot_is_named() {
     outcome(shell).refused(&["Operation not permitted", "a chrooted process may make no user namespace"]);
 }
 
+/// Of this process and what it becomes: it may do all with files but mount, as one whose
+/// capabilities in its user namespace AppArmor has taken.
+const NO_MOUNTS: &str = "\
+import ctypes, os, struct, sys
+call = ctypes.CDLL(None, use_errno=True).syscall
+rules = call(444, ctypes.create_string_buffer(struct.pack('QQ', 1, 0)), 16, 0)
+beneath = ctypes.create_string_buffer(struct.pack('=Qi', 1, os.open('/', os.O_PATH)))
+assert rules >= 0 and call(445, rules, 1, beneath, 0) == 0
+assert ctypes.CDLL(None).prctl(38, 1, 0, 0, 0) == 0 and call(446, rules, 0) == 0
+os.execv(sys.argv[1], sys.argv[1:])
+";
+
+#[test]
+fn apparmors_restriction_is_named_and_the_packages_profile() {
+    if !we_are_root() {
+        return skip("this needs root");
+    }
+    let s = Scratch::new();
+    s.file("no_mounts", NO_MOUNTS);
+    // The setting is Ubuntu's kernels'; the refusal is a real one, of another layer's.
+    let setting = "mount -t tmpfs none /proc/sys/kernel && echo 1 >/proc/sys/kernel/apparmor_restrict_unprivileged_userns";
+    let start = |before: &str, flags: &str| {
+        let user = format!("setpriv --reuid={USER} --regid={USER} --clear-groups python3 no_mounts");
+        let mut shell = command(Path::new("unshare"), &s.0, true);
+        let script = format!("{before} && exec {user} {} {flags}", jail().display());
+        shell.args(["-m", "--propagation", "private", "sh", "-c", &script]);
+        outcome(shell)
+    };
+    let parts = [
+        "AppArmor",
+        "kernel.apparmor_restrict_unprivileged_userns is 1",
+        "install jail's package, whose AppArmor profile (/etc/apparmor.d/jail) lets /usr/bin/jail make them",
+    ];
+    start(setting, "-- true").refused(&parts);
+    let checked = start(setting, "--check");
+    assert!(checked.status != 0 && parts.iter().all(|part| checked.out.contains(part)), "{checked:#?}");
+    // Where the profile is, this is not the program that it is for.
+    let profile = "mount -t tmpfs none /etc && mkdir /etc/apparmor.d && : >/etc/apparmor.d/jail";
+    start(&format!("{setting} && {profile}"), "-- true").refused(&["/etc/apparmor.d/jail lets /usr/bin/jail alone make them"]);
+    // Without the setting it is another's.
+    let other = start("true", "-- true");
+    other.refused(&["Operation not permitted"]);
+    assert!(!other.err.contains("AppArmor"), "{other:#?}");
+}
+
 #[test]
 fn a_containers_filter_is_named() {
     let mut command = CONTAINER.around(jail(), Path::new("/"));

@@ -141,6 +141,20 @@ impl Outcome {
     }
 }
 
+/// The children of `pid`, once there are no more than `count`: who made the network may
+/// not be taken in yet.
+pub fn children(pid: u32, count: usize) -> Vec<String> {
+    let start = Instant::now();
+    loop {
+        let said = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("a process");
+        let all: Vec<String> = said.split_whitespace().map(str::to_owned).collect();
+        if all.len() <= count || start.elapsed() > Duration::from_secs(5) {
+            return all;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// A command that runs `program` as the user (or, `as_root`, as we are), with a
 /// known environment, in `dir`.
 pub fn command(program: &Path, dir: &Path, as_root: bool) -> Command {
