@@ -144,9 +144,13 @@ impl Running {
             sys::exit_now(if ended.is_ok() { 0 } else { FAILED.into() });
         }
         // Or what is started next would find its signals blocked.
-        blocked.set_blocked()?;
+        let restored = blocked.set_blocked();
         let Cloned::Parent(pid) = cloned? else { return Err(Errno::IO) };
-        let running = Self { pid, alive: Some(alive) };
+        let mut running = Self { pid, alive: Some(alive) };
+        if let Err(errno) = restored {
+            running.alive = None;
+            return Err(errno);
+        }
         drop(answers);
         let mut errno = [0; 4];
         loop {
@@ -434,15 +438,15 @@ impl<'a> Relay<'a> {
         epoll::add(&self.epoll, &self.holes.gates[gate].socket, About::Gate(gate).data(), edge)
     }
 
-    /// Takes in a gate that comes.
+    /// Takes in a gate that comes, and answers whether it could.
     fn take_in(&mut self) -> Result<(), Errno> {
         let Some(more) = &self.holes.more else { return Ok(()) };
         let mut number = [0; 4];
         let (length, socket, _) = greeting::receive(more.as_fd(), &mut number)?;
-        match (length, socket) {
+        let taken = match (length, socket) {
             (0, _) => {
                 self.holes.more = None;
-                Ok(())
+                return Ok(());
             }
             (4, Some(socket)) => {
                 let to = usize::try_from(u32::from_ne_bytes(number)).unwrap_or(usize::MAX);
@@ -452,7 +456,13 @@ impl<'a> Relay<'a> {
                 self.watch(self.knocked.len() - 1)
             }
             (_, _) => Err(Errno::MFILE),
+        };
+        let errno = taken.map_or_else(Errno::raw_os_error, |()| 0);
+        if let Some(more) = &self.holes.more {
+            // Who is dead needs no answer.
+            let _ = send(more, &errno.to_ne_bytes(), SendFlags::NOSIGNAL);
         }
+        Ok(())
     }
 
     /// Until the launcher says so or is dead.

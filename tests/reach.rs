@@ -659,6 +659,22 @@ fn fewer_descriptors_than_holes_want_is_an_error() {
 }
 
 #[test]
+fn a_hole_that_the_relay_cannot_take_in_is_an_error() {
+    // As where the user's epoll watches are used up. The relay has two descriptors to
+    // watch before those that come.
+    let strace = |when: u32| {
+        let inject = format!("strace -f -qq -o /dev/null -e trace=epoll_ctl -e inject=epoll_ctl:error=ENOSPC:when={when}");
+        outside_in(Path::new("/"), false, &format!("{inject} jail --reach a.test:80=127.0.0.1:1 -- echo ran"))
+    };
+    for when in 1..=3 {
+        let out = strace(when);
+        out.refused(&["(os error 28)"]);
+        assert_eq!(out.out, "", "{when}");
+    }
+    assert_eq!(strace(100).good(), "ran");
+}
+
+#[test]
 fn who_vanishes_without_a_word_is_noticed() {
     let port = server("127.0.0.1:0", echo);
     let mut child = command(jail(), Path::new("/"), false);
