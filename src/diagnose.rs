@@ -390,6 +390,10 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, Words) {
         ),
         Op::Reach { .. } if errno == Errno::NOTSOCK => (Layer::Files, "name a Unix socket; files are shown with --ro".into()),
         Op::Reach { .. } if !matches!(errno, Errno::MFILE | Errno::NFILE) => (Layer::Files, "the caller must be allowed to search its directory, and its server be there".into()),
+        Op::Reacher | Op::Listen { .. } | Op::Socket { .. } | Op::AwaitPublisher if errno == Errno::NOSPC => (
+            Layer::KernelSetting,
+            "the caller's epoll watches are used up: sysctl -w fs.epoll.max_user_watches=1000000 as root, or end what has so many".into(),
+        ),
         Op::LoopbackAddress { address } if address.is_ipv6() && matches!(errno, Errno::ACCESS | Errno::PERM | Errno::OPNOTSUPP) => (
             Layer::KernelSetting,
             "new networks have no IPv6 here, though this one has: sysctl -w net.ipv6.conf.default.disable_ipv6=0 as root".into(),

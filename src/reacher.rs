@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, statat};
-use rustix::io::Errno;
+use rustix::io::{Errno, read};
 use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with, socketpair};
 use rustix::process::Pid;
@@ -52,9 +52,21 @@ impl Reacher {
         self.running.descriptor()
     }
 
-    /// Process 1 hands out what listens inside for target number `hole`.
+    /// Process 1 hands out what listens inside for target number `hole`, and waits until
+    /// it is taken in: a hole that is not there would be found out by the command.
     fn hand_out(&self, socket: &OwnedFd, hole: u32) -> Result<(), Errno> {
-        greeting::send(self.doors.as_ref().ok_or(Errno::BADF)?.as_fd(), &hole.to_ne_bytes(), socket.as_fd())
+        let doors = self.doors.as_ref().ok_or(Errno::BADF)?;
+        greeting::send(doors.as_fd(), &hole.to_ne_bytes(), socket.as_fd())?;
+        let mut errno = [0; 4];
+        loop {
+            return match read(doors, &mut errno) {
+                Ok(4) if errno == [0; 4] => Ok(()),
+                Ok(4) => Err(Errno::from_raw_os_error(i32::from_ne_bytes(errno))),
+                Ok(_) => Err(Errno::PIPE),
+                Err(Errno::INTR) => continue,
+                Err(errno) => Err(errno),
+            };
+        }
     }
 
     /// Process 1 listens on its own network for connections to target number `hole`.

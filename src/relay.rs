@@ -41,9 +41,10 @@ const CHUNK: usize = 65536;
 const TURN: usize = 16;
 /// Empty pipes kept for who needs one next.
 const SPARE: usize = 16;
-/// After the jail's end, what readers have to go on reading in, and in all.
-const SILENCE: u64 = 200_000_000;
+/// After the jail's end, what readers have to take in all that it has said, and those of
+/// --publish, who may be anyone, to go on reading in.
 const PATIENCE: u64 = 2_000_000_000;
+const SILENCE: u64 = 200_000_000;
 /// What an address has to answer in, where there is another to try: two packets are
 /// repeated by then.
 const ANSWER: u64 = 4_000_000_000;
@@ -51,6 +52,8 @@ const ANSWER: u64 = 4_000_000_000;
 /// as long after each time, until it is this long.
 const AGAIN: u64 = 20_000_000;
 const SELDOM: u64 = 1_000_000_000;
+/// When a connection is tried to be taken again for which something was short.
+const SHORT: u64 = 100_000_000;
 /// What the launcher gives the relay to end in. It is done sooner, unless the kernel
 /// holds it up.
 const END: u64 = PATIENCE + 1_000_000_000;
@@ -142,9 +145,13 @@ impl Running {
             sys::exit_now(if ended.is_ok() { 0 } else { FAILED.into() });
         }
         // Or what is started next would find its signals blocked.
-        blocked.set_blocked()?;
+        let restored = blocked.set_blocked();
         let Cloned::Parent(pid) = cloned? else { return Err(Errno::IO) };
-        let running = Self { pid, alive: Some(alive) };
+        let mut running = Self { pid, alive: Some(alive) };
+        if let Err(errno) = restored {
+            running.alive = None;
+            return Err(errno);
+        }
         drop(answers);
         let mut errno = [0; 4];
         loop {
@@ -439,15 +446,15 @@ impl<'a> Relay<'a> {
         epoll::add(&self.epoll, &self.holes.gates[gate].socket, About::Gate(gate).data(), edge)
     }
 
-    /// Takes in a gate that comes.
+    /// Takes in a gate that comes, and answers whether it could.
     fn take_in(&mut self) -> Result<(), Errno> {
         let Some(more) = &self.holes.more else { return Ok(()) };
         let mut number = [0; 4];
         let (length, socket, _) = greeting::receive(more.as_fd(), &mut number)?;
-        match (length, socket) {
+        let taken = match (length, socket) {
             (0, _) => {
                 self.holes.more = None;
-                Ok(())
+                return Ok(());
             }
             (4, Some(socket)) => {
                 let to = usize::try_from(u32::from_ne_bytes(number)).unwrap_or(usize::MAX);
@@ -457,13 +464,19 @@ impl<'a> Relay<'a> {
                 self.watch(self.knocked.len() - 1)
             }
             (_, _) => Err(Errno::MFILE),
+        };
+        let errno = taken.map_or_else(Errno::raw_os_error, |()| 0);
+        if let Some(more) = &self.holes.more {
+            // Who is dead needs no answer.
+            let _ = send(more, &errno.to_ne_bytes(), SendFlags::NOSIGNAL);
         }
+        Ok(())
     }
 
     /// Until the launcher says so or is dead.
     fn run(&mut self) -> Result<(), Errno> {
         loop {
-            if self.turn(if self.short { Some(100_000_000) } else { None })?.1 {
+            if self.turn(None)?.1 {
                 return match read(self.told, &mut [0]) {
                     Ok(1) => self.drain(),
                     Ok(_) | Err(_) => Ok(()),
@@ -490,8 +503,10 @@ impl<'a> Relay<'a> {
         self.short = false;
         self.busy = (0..self.connections.len()).collect();
         let until = sys::now() + PATIENCE;
+        let silence = if of_the_jail { PATIENCE } else { SILENCE };
         loop {
-            let (done, _) = self.turn(Some(SILENCE))?;
+            let left = until.saturating_sub(sys::now());
+            let (done, _) = self.turn(Some(silence.min(left)))?;
             // Who has heard all of the dead need not be listened to.
             let said = self.holes.jail as usize;
             for place in 0..self.connections.len() {
@@ -501,7 +516,7 @@ impl<'a> Relay<'a> {
             }
             let waiting = done > 0 || !self.busy.is_empty() || !self.trying.is_empty();
             let over = !waiting || self.free.len() == self.connections.len();
-            if (over && !self.has_knocks()) || sys::now() > until {
+            if (over && !self.has_knocks() && !self.short) || sys::now() > until {
                 return Ok(());
             }
         }
@@ -511,7 +526,8 @@ impl<'a> Relay<'a> {
     fn turn(&mut self, limit: Option<u64>) -> Result<(usize, bool), Errno> {
         let mut events = [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 64];
         let limit = if self.busy.is_empty() && !self.has_knocks() { limit } else { Some(0) };
-        let limit = [limit, self.next_try()].into_iter().flatten().min();
+        let short = self.short.then_some(SHORT);
+        let limit = [limit, short, self.next_try()].into_iter().flatten().min();
         let limit = limit.map(timespec);
         let ready = match epoll::wait(&self.epoll, &mut events, limit.as_ref()) {
             Ok(ready) => ready,

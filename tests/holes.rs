@@ -231,32 +231,36 @@ fn nothing_else_is_reached_from_either_side() {
     assert!(refused.read(&mut [0]).is_err(), "it is reset, as a refusal cannot be passed on");
     // The jail sees neither the host's loopback nor its own hole.
     let host = TcpListener::bind("127.0.0.1:0").unwrap();
+    let own = free_port();
     let script = format!(
         "python3 -c 'import socket
-for at in ((\"127.0.0.1\", {}), (\"127.0.0.2\", 47012)):
+for at in ((\"127.0.0.1\", {}), (\"127.0.0.2\", {own})):
     try: socket.create_connection(at, 2); print(\"reached\")
     except OSError as e: print(e.errno)'",
         host.local_addr().unwrap().port()
     );
-    assert_eq!(sh("--publish 127.0.0.2:47012:80", &script).good(), "111\n111");
+    assert_eq!(sh(&format!("--publish 127.0.0.2:{own}:80"), &script).good(), "111\n111");
 }
 
 #[test]
 fn two_jails_have_the_same_port_each_at_its_own_address() {
-    let both = [Served::with("--publish 127.0.0.2:47013:8000"), Served::with("--publish 127.0.0.3:47013:8000")];
+    let port = free_port();
+    let both = ["127.0.0.2", "127.0.0.3"].map(|address| Served::with(&format!("--publish {address}:{port}:8000")));
     for address in ["127.0.0.2", "127.0.0.3"] {
-        let mut stream = TcpStream::connect((address, 47013)).unwrap();
+        let mut stream = TcpStream::connect((address, port)).unwrap();
         stream.write_all(b"p").unwrap();
         assert_eq!(rest(&mut stream), "'127.0.0.1'");
     }
     assert!(
-        both[1].start.contains(r#""published":[{"protocol":"tcp","address":"127.0.0.3","port":47013,"inside":8000}]"#),
+        both[1]
+            .start
+            .contains(&format!(r#""published":[{{"protocol":"tcp","address":"127.0.0.3","port":{port},"inside":8000}}]"#)),
         "{}",
         both[1].start
     );
     // One that is in use is an error before anything runs.
-    let out = sh("--publish 127.0.0.2:47013:8000", "echo ran");
-    out.refused(&["--publish 127.0.0.2:47013:8000: publish", "(os error 98)", "name another port or address"]);
+    let out = sh(&format!("--publish 127.0.0.2:{port}:8000"), "echo ran");
+    out.refused(&[&format!("--publish 127.0.0.2:{port}:8000: publish"), "(os error 98)", "name another port or address"]);
     assert_eq!(out.out, "");
 }
 
@@ -349,14 +353,17 @@ fn it_works_with_other_flags() {
 fn it_works_for_root() {
     let script = "python3 -c 'import socket
 s = socket.create_server((\"127.0.0.1\", 80)); c = s.accept()[0]; c.sendall(b\"served\")' & sleep 0.1; wait";
-    let connect = "python3 -c 'import socket, time
+    let port = free_port();
+    let connect = format!(
+        "python3 -c 'import socket, time
 for i in range(200):
     try:
-        s = socket.create_connection((\"127.0.0.1\", 47014)); said = s.recv(9)
+        s = socket.create_connection((\"127.0.0.1\", {port})); said = s.recv(9)
         if said: print(said); break
     except OSError: pass
-    time.sleep(0.05)'";
-    let both = format!("jail --as-root --publish 47014:80 -- sh -c '{}' & {connect}; wait", script.replace('\'', "'\\''"));
+    time.sleep(0.05)'"
+    );
+    let both = format!("jail --as-root --publish {port}:80 -- sh -c '{}' & {connect}; wait", script.replace('\'', "'\\''"));
     if we_are_root() {
         assert_eq!(outside_in(Path::new("/"), true, &both).good(), "b'served'");
     }

@@ -290,6 +290,23 @@ fn what_the_command_sent_last_arrives() {
 }
 
 #[test]
+fn what_the_command_sent_last_arrives_at_a_server_that_is_slow_at_first() {
+    let (tell, told) = mpsc::channel();
+    let port = server("127.0.0.1:0", move |mut stream| {
+        thread::sleep(Duration::from_secs(1));
+        tell.send(std::io::copy(&mut stream, &mut std::io::sink()).ok()).unwrap();
+    });
+    // As much as goes without anybody reading.
+    let script = "
+s = socket.create_connection(('a.test', 80)); s.settimeout(.2); n = 0
+try:
+    while True: n += s.send(bytes(65536))
+except TimeoutError: print(n, flush=True); os._exit(0)";
+    let out = python(&format!("--reach a.test:80=127.0.0.1:{port}"), script);
+    assert_eq!(told.recv_timeout(Duration::from_secs(5)).unwrap(), out.good().parse().ok());
+}
+
+#[test]
 fn much_passes_both_ways_and_many_at_once() {
     let port = server("127.0.0.1:0", echo);
     let script = "
@@ -410,17 +427,9 @@ fn stays(flags: &str, count: usize) -> (Child, Vec<(String, String)>) {
     child.args(flags.split_whitespace()).args(["--", "sh", "-c", "echo ready; read word"]);
     let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut String::new()).unwrap();
-    let children = known(&child, count);
+    let named = |pid: &str| (pid.to_owned(), std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap().trim().to_owned());
+    let children = children(child.id(), count).iter().map(|pid| named(pid)).collect();
     (child, children)
-}
-
-/// The numbers and names of its children, once there are no more than `count`.
-fn known(of: &Child, count: usize) -> Vec<(String, String)> {
-    let named = |pid: String| {
-        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap().trim().to_owned();
-        (pid, name)
-    };
-    children(of.id(), count).into_iter().map(named).collect()
 }
 
 /// The time that a process has had so far, in hundredths of a second.
@@ -430,7 +439,8 @@ fn ticks(pid: &str) -> u64 {
 }
 
 fn reacher(of: &Child) -> String {
-    known(of, 2).into_iter().find(|(_, name)| name == "reacher").expect("it is the launcher's child").0
+    let is_reacher = |pid: &String| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap() == "reacher\n";
+    children(of.id(), 2).into_iter().find(is_reacher).expect("it is the launcher's child")
 }
 
 #[test]
@@ -583,44 +593,6 @@ c = t.accept()[0]; c.recv(9); c.sendall(b\"the second\"); c.close(); sys.stdin.r
     server.wait().unwrap();
 }
 
-/// Connects as soon as it is started, and says how many milliseconds that took.
-const FIRST_THING: &str = r#"
-#include <arpa/inet.h>
-#include <stdio.h>
-#include <time.h>
-#include <unistd.h>
-int main(void) {
-    struct sockaddr_in6 at = { AF_INET6, htons(80) };
-    struct timespec a, b;
-    char said[5];
-    inet_pton(AF_INET6, "fd6a:6169:6c00::1", &at.sin6_addr);
-    clock_gettime(CLOCK_MONOTONIC, &a);
-    int s = socket(AF_INET6, SOCK_STREAM, 0);
-    if (connect(s, (void *)&at, sizeof at) || write(s, "hello", 5) != 5 || read(s, said, 5) < 1) return 1;
-    clock_gettime(CLOCK_MONOTONIC, &b);
-    printf("%ld\n", (b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000);
-}
-"#;
-
-#[test]
-fn the_first_packet_of_a_quick_command_arrives() {
-    if !Path::new("/proc/net/if_inet6").exists() {
-        return skip("this machine has no IPv6");
-    }
-    let s = Scratch::new();
-    let (source, program) = (s.file("first.c", FIRST_THING), s.0.join("first"));
-    let mut gcc = std::process::Command::new("gcc");
-    assert!(gcc.args(["-O", "-static", "-o"]).args([&program, &source]).status().unwrap().success());
-    let port = server("127.0.0.1:0", echo);
-    // The kernel makes an address's route later than the address: of 100 launches that do
-    // not wait for it, two or three have to send again, after a second.
-    for _ in 0..100 {
-        let reach = format!("a.test:80=127.0.0.1:{port}");
-        let out = run(&["--reach", &reach, "--ro-bind", program.to_str().unwrap(), "/first", "--", "/first"]);
-        assert!(out.good().parse::<u32>().unwrap() < 900, "{out:?}");
-    }
-}
-
 #[test]
 fn what_is_urgent_arrives_as_such_and_nothing_is_lost_behind_it() {
     use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt::OobInline};
@@ -687,6 +659,22 @@ fn fewer_descriptors_than_holes_want_is_an_error() {
 }
 
 #[test]
+fn a_hole_that_the_relay_cannot_take_in_is_an_error() {
+    // As where the user's epoll watches are used up. The relay has two descriptors to
+    // watch before those that come.
+    let strace = |when: u32| {
+        let inject = format!("strace -f -qq -o /dev/null -e trace=epoll_ctl -e inject=epoll_ctl:error=ENOSPC:when={when}");
+        outside_in(Path::new("/"), false, &format!("{inject} jail --reach a.test:80=127.0.0.1:1 -- echo ran"))
+    };
+    for when in 1..=3 {
+        let out = strace(when);
+        out.refused(&["(os error 28)", "fs.epoll.max_user_watches"]);
+        assert_eq!(out.out, "", "{when}");
+    }
+    assert_eq!(strace(100).good(), "ran");
+}
+
+#[test]
 fn who_vanishes_without_a_word_is_noticed() {
     let port = server("127.0.0.1:0", echo);
     let mut child = command(jail(), Path::new("/"), false);
@@ -733,4 +721,42 @@ for _ in range(300): s.accept()[0].sendall(b'at last')";
     assert_eq!(all, "300\n");
     child.wait().unwrap();
     server.wait().unwrap();
+}
+
+/// Connects as soon as it is started, and says how many milliseconds that took.
+const FIRST_THING: &str = r#"
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+int main(void) {
+    struct sockaddr_in6 at = { AF_INET6, htons(80) };
+    struct timespec a, b;
+    char said[5];
+    inet_pton(AF_INET6, "fd6a:6169:6c00::1", &at.sin6_addr);
+    clock_gettime(CLOCK_MONOTONIC, &a);
+    int s = socket(AF_INET6, SOCK_STREAM, 0);
+    if (connect(s, (void *)&at, sizeof at) || write(s, "hello", 5) != 5 || read(s, said, 5) < 1) return 1;
+    clock_gettime(CLOCK_MONOTONIC, &b);
+    printf("%ld\n", (b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000);
+}
+"#;
+
+#[test]
+fn the_first_packet_of_a_quick_command_arrives() {
+    if !Path::new("/proc/net/if_inet6").exists() {
+        return skip("this machine has no IPv6");
+    }
+    let s = Scratch::new();
+    let (source, program) = (s.file("first.c", FIRST_THING), s.0.join("first"));
+    let mut gcc = std::process::Command::new("gcc");
+    assert!(gcc.args(["-O", "-static", "-o"]).args([&program, &source]).status().unwrap().success());
+    let port = server("127.0.0.1:0", echo);
+    // The kernel makes an address's route later than the address: of 100 launches that do
+    // not wait for it, two or three have to send again, after a second.
+    for _ in 0..100 {
+        let reach = format!("a.test:80=127.0.0.1:{port}");
+        let out = run(&["--reach", &reach, "--ro-bind", program.to_str().unwrap(), "/first", "--", "/first"]);
+        assert!(out.good().parse::<u32>().unwrap() < 900, "{out:?}");
+    }
 }

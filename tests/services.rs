@@ -2,7 +2,7 @@
 //! --publish lead to works as if nothing were between.
 
 mod support;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -54,11 +54,6 @@ impl Drop for Server {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
-}
-
-/// A port of 127.0.0.1 on which nobody listens.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn local(port: u16) -> SocketAddr {

@@ -155,6 +155,11 @@ pub fn children(pid: u32, count: usize) -> Vec<String> {
     }
 }
 
+/// A port of 127.0.0.1 on which nobody listens.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").expect("listen").local_addr().expect("an address").port()
+}
+
 /// A command that runs `program` as the user (or, `as_root`, as we are), with a
 /// known environment, in `dir`.
 pub fn command(program: &Path, dir: &Path, as_root: bool) -> Command {
