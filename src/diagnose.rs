@@ -212,9 +212,16 @@ fn pasta(plan: &Plan, failure: Pasta) -> Error {
         Pasta::Interrupted(signal) => {
             (format!("signal {signal} came while pasta was at it").into(), Layer::Kernel, "start again")
         }
-        Pasta::Ended => {
-            ("pasta ended at once".into(), Layer::Kernel, "it says why above; it needs /dev/net/tun and a default route")
-        }
+        Pasta::Ended => (
+            "pasta ended at once".into(),
+            Layer::Kernel,
+            match step {
+                Some(Step { op: Op::AwaitNetwork { udp }, .. }) if !udp.is_empty() => {
+                    "it says why above; it needs /dev/net/tun, a default route, and each port of --publish PORT/udp free and not below net.ipv4.ip_unprivileged_port_start"
+                }
+                Some(_) | None => "it says why above; it needs /dev/net/tun and a default route",
+            },
+        ),
     };
     Error::usage(step.and_then(|s| s.asked), problem, remedy).met("connect the network", layer)
 }
@@ -294,7 +301,7 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, Words) {
         }
         Op::Proc { .. } if errno == Errno::PERM && signs.proc_masked => (
             Layer::Container,
-            "parts of /proc are covered here (by a container runtime), and a new one would show them: say --proc none".into(),
+            "parts of /proc are covered here (by a container runtime, or a jail around this one), and a new one would show them: say --proc none".into(),
         ),
         Op::Bind { .. } | Op::RootTree { .. } | Op::Devices { .. } | Op::Device { .. } => match errno {
             Errno::NOENT | Errno::NOTDIR => files("it changed while jail was starting: start again"),
@@ -517,7 +524,7 @@ fn exec(plan: &Plan, index: usize, found: bool, errno: Errno) -> Error {
         (true, Errno::ACCESS) => (
             NOT_EXECUTABLE,
             format!("{path} may not be executed: {}", said(errno)).into(),
-            "chmod +x it, or leave out the --noexec above it",
+            "name a program, chmod +x it, or leave out the --noexec above it",
         ),
         (true, Errno::NOEXEC) => (
             NOT_EXECUTABLE,
