@@ -524,7 +524,7 @@ fn exec(plan: &Plan, index: usize, found: bool, errno: Errno) -> Error {
         (true, Errno::ACCESS) => (
             NOT_EXECUTABLE,
             format!("{path} may not be executed: {}", said(errno)).into(),
-            "name a program, chmod +x it, or leave out the --noexec above it",
+            "name a program, chmod +x it, or leave out the --noexec or --hide above it",
         ),
         (true, Errno::NOEXEC) => (
             NOT_EXECUTABLE,
