@@ -247,7 +247,7 @@ fn unmapped(plan: &Plan, failure: Unmapped) -> Error {
 }
 
 fn plain(doing: impl Into<Words>, errno: Errno, signs: &Signs) -> Error {
-    let (layer, remedy) = refused(errno, signs).unwrap_or((Layer::Kernel, UNKNOWN.into()));
+    let (layer, remedy) = refused(errno, signs).unwrap_or_else(|| unknown(signs));
     Error::usage(None, said(errno), remedy).numbered(errno).met(doing, layer)
 }
 
@@ -256,7 +256,14 @@ fn or_without(layer: Degradable, remedy: &str) -> Words {
     format!("{remedy}; or go on without: --degrade {}", layer.name()).into()
 }
 
-const UNKNOWN: &str = "nothing on this machine says why; unshare -Urmpf true tells whether others are refused too";
+fn unknown(signs: &Signs) -> (Layer, Words) {
+    let remedy = if signs.proc {
+        "nothing on this machine says why; unshare -Urmpf true tells whether others are refused too"
+    } else {
+        "/proc, which may say why, is not mounted here: mount it; in a chroot the kernel makes no user namespaces"
+    };
+    (Layer::Kernel, remedy.into())
+}
 
 /// What a step that failed means.
 fn step(step: Option<&Step>, errno: Errno, signs: &Signs) -> Error {
@@ -294,7 +301,7 @@ fn degradable(op: &Op) -> Option<Degradable> {
 
 fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, Words) {
     let files = |remedy: &'static str| (Layer::Files, remedy.into());
-    let system = || refused(errno, signs).unwrap_or((Layer::Kernel, UNKNOWN.into()));
+    let system = || refused(errno, signs).unwrap_or_else(|| unknown(signs));
     match op {
         Op::MapIds { .. } | Op::MapSubids { .. } if !signs.proc => {
             (Layer::Container, "/proc is not mounted here: mount it, jail writes /proc/self/uid_map".into())
@@ -581,6 +588,7 @@ mod tests {
             ),
             (Errno::NOSYS, none.clone(), "Linux 5.12"),
             (Errno::PERM, none, "nothing on this machine says why"),
+            (Errno::PERM, Signs::default(), "is not mounted here: mount it; in a chroot"),
         ] {
             assert!(said(errno, &signs).contains(expected), "{errno:?} {signs:?}: {}", said(errno, &signs));
         }
