@@ -99,7 +99,8 @@ fn endpoint(typed: &[u8]) -> Result<Endpoint, (Words, Words)> {
         return Err(("only TCP is relayed, and no UDP".into(), "use --net pasta for a jail that needs UDP".into()));
     }
     let text = text.strip_suffix("/tcp").unwrap_or(text);
-    let parts = text.rsplit_once(':');
+    let colon = text.bytes().rposition(|b| b == b':');
+    let parts = colon.and_then(|at| Some((text.get(..at)?, text.get(at + 1..)?)));
     let port = parts.and_then(|(_, port)| units::whole(port)).and_then(|port| u16::try_from(port).ok());
     let (Some((host, _)), Some(port @ 1..)) = (parts, port) else {
         return Err((about("", word, " is not HOST:PORT").into(), FORMS.into()));
@@ -120,8 +121,8 @@ fn machine(host: &str) -> Result<Machine, (Words, Words)> {
     }
     // What inet_aton(3) takes for an address (127.1, 0x7f000001, 2130706433) is no
     // name that a hosts file could give another.
-    let last = host.rsplit('.').next().unwrap_or("");
-    if last.bytes().next().is_some_and(|first| first.is_ascii_digit()) {
+    let last = host.as_bytes().rsplit(|b| *b == b'.').next().unwrap_or_default();
+    if last.first().is_some_and(u8::is_ascii_digit) {
         return match host.parse::<Ipv4Addr>() {
             Ok(address) if address.is_unspecified() || address.is_multicast() || address.is_broadcast() => Err(no_machine(host)),
             Ok(address) => Ok(Machine::Address(address.into())),

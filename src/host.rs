@@ -131,7 +131,7 @@ impl Host {
             landlock_refused: landlock == Err(Errno::PERM),
             lacks: Vec::new(),
             cwd: std::env::current_dir().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO)),
-            env: std::env::vars_os().collect(),
+            env: sys::environment(),
             files: Files::Machine(RefCell::new(Index::new())),
             descriptors: None,
             #[cfg(any(test, fuzzing))]

@@ -11,6 +11,7 @@ use rustix::process::Pid;
 use crate::plan::candidates;
 use crate::policy::Hole;
 use crate::program::Program;
+use crate::sys;
 
 /// Why the network could not be connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +75,7 @@ pub(crate) fn start(pid: Pid, root: bool, udp: &[Hole]) -> Result<Running, Pasta
         words.extend([c"--runas", c"0:0"].map(CStr::to_owned));
     }
     words.extend(CString::new(pid.to_string()));
-    let environment: Vec<_> = std::env::vars_os().collect();
-    let paths = candidates(OsStr::new("pasta"), &environment).unwrap_or_default();
+    let paths = candidates(OsStr::new("pasta"), &sys::environment()).unwrap_or_default();
     let (says, stdout) = pipe_with(PipeFlags::CLOEXEC).map_err(Pasta::Start)?;
     // It keeps the network namespace alive, and so would not notice the launcher's death.
     match Program::start(&paths, words, stdout.as_fd()) {

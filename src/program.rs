@@ -3,7 +3,6 @@
 
 use std::ffi::CString;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
@@ -27,17 +26,12 @@ impl Program {
         // The launcher may have let go of its standard streams: at its own place one would
         // be closed by exec.
         let (null, stdout) = (fcntl_dupfd_cloexec(null, 3)?, fcntl_dupfd_cloexec(stdout, 3)?);
-        let environment = std::env::vars_os().filter_map(|(mut variable, value)| {
-            variable.push("=");
-            variable.push(value);
-            CString::new(variable.into_vec()).ok()
-        });
-        let (words, environment, us) = (Words::new(words), Words::new(environment.collect()), getpid());
+        let (words, us) = (Words::new(words), getpid());
         // The new process's to write, which has this one's memory.
         let mut failed = Ok(());
         let mut become_it = || {
             let ready = ready(us, &null, &stdout);
-            failed = ready.and_then(|()| Err(execute(paths, &words, &environment)));
+            failed = ready.and_then(|()| Err(execute(paths, &words)));
             127
         };
         let pid = sys::clone_until_exec(&Stack::new(), &mut become_it)?;
@@ -94,10 +88,10 @@ fn ready(us: Pid, null: &OwnedFd, stdout: &OwnedFd) -> Result<(), Errno> {
 }
 
 /// As execvp(3): comes back with what is wrong with all of `paths`.
-fn execute(paths: &[CString], words: &Words, environment: &Words) -> Errno {
+fn execute(paths: &[CString], words: &Words) -> Errno {
     let mut worst = Errno::NOENT;
     for path in paths {
-        match sys::execve(path, words, environment) {
+        match sys::execve_as_we_are(path, words) {
             Errno::NOENT | Errno::NOTDIR => {}
             Errno::ACCESS => worst = Errno::ACCESS,
             errno => return errno,

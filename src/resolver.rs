@@ -9,6 +9,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use crate::host::read_all;
 use crate::plan::candidates;
 use crate::program::Program;
+use crate::sys;
 
 /// Why a name has no address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +27,7 @@ pub enum Unresolved {
 /// Where it knows nothing, or there is none to be asked.
 pub fn resolve(name: &str) -> Result<Vec<IpAddr>, Unresolved> {
     let words = ["getent", "ahosts", name].iter().filter_map(|word| CString::new(*word).ok()).collect();
-    let environment: Vec<_> = std::env::vars_os().collect();
-    let paths = candidates(OsStr::new("getent"), &environment).unwrap_or_default();
+    let paths = candidates(OsStr::new("getent"), &sys::environment()).unwrap_or_default();
     let (says, stdout) = pipe_with(PipeFlags::CLOEXEC).map_err(|_| Unresolved::NoResolver)?;
     let mut getent = Program::start(&paths, words, stdout.as_fd()).map_err(|_| Unresolved::NoResolver)?;
     drop(stdout);

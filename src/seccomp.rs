@@ -139,7 +139,7 @@ fn small_tree(leaves: &[(u32, BpfProgram)], end: u32) -> Option<BpfProgram> {
         }
     }
     // The short ones are needed most, and are to be near.
-    parts.sort_by_key(|part| part.len());
+    parts.sort_unstable_by_key(|part| part.len());
     let place = |leaf: &BpfProgram| {
         let before = parts.iter().take_while(|part| **part != leaf);
         leaves.len() - 1 + before.map(|part| part.len()).sum::<usize>()

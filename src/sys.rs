@@ -3,20 +3,21 @@
 
 #![allow(unsafe_code)]
 
-use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char, c_int, c_long, c_ulong};
 use core::mem::MaybeUninit;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::ffi::OsString;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use rustix::io::Errno;
 use rustix::process::Pid;
 
 use crate::seccomp::Made;
+
+#[path = "memory.rs"]
+mod memory;
 
 /// Where the C start-up code enters. Rust's own start-up is left out: it would
 /// change how SIGPIPE is handled, which the command then inherits, and open what
@@ -330,6 +331,41 @@ pub(crate) fn loopback_up() -> Result<()> {
     let up = unsafe { rustix::ioctl::Setter::<{ libc::SIOCSIFFLAGS as rustix::ioctl::Opcode }, _>::new(request) };
     // SAFETY: as above.
     unsafe { rustix::ioctl::ioctl(&socket, up) }
+}
+
+unsafe extern "C" {
+    static environ: *const *const c_char;
+}
+
+/// This process's variables. What has no equals sign behind its first byte is none.
+pub(crate) fn environment() -> Vec<(OsString, OsString)> {
+    let mut all = Vec::new();
+    // SAFETY: nothing in this program changes it.
+    let mut next = unsafe { environ };
+    loop {
+        // SAFETY: the array ends in null, which is not gone past.
+        let variable = unsafe { *next };
+        if variable.is_null() {
+            return all;
+        }
+        // SAFETY: each string ends in NUL, and stays.
+        let variable = unsafe { CStr::from_ptr(variable) }.to_bytes();
+        if let Some(before) = variable.iter().skip(1).position(|b| *b == b'=') {
+            let (name, value) = variable.split_at(before + 1);
+            let word = |bytes: &[u8]| OsStr::from_bytes(bytes).to_owned();
+            all.push((word(name), word(&value[1..])));
+        }
+        next = next.wrapping_add(1);
+    }
+}
+
+/// execve(2) with this process's own environment. Returns only when it failed.
+pub(crate) fn execve_as_we_are(path: &CStr, argv: &Words) -> Errno {
+    // SAFETY: nothing in this program changes it.
+    let environment = unsafe { environ };
+    // SAFETY: both arrays end in null (see Words), and their strings in NUL.
+    let returned = unsafe { libc::execve(path.as_ptr(), argv.pointers.as_ptr(), environment) };
+    check(c_long::from(returned)).err().unwrap_or(Errno::IO)
 }
 
 /// execve(2). Returns only when it failed.
@@ -939,82 +975,5 @@ pub(crate) fn die_with_parent(signal: c_int) -> Result<()> {
     Ok(())
 }
 
-/// Memory for what a launch allocates: a region of the program's own, handed out from
-/// one end. Little of it is ever given back, and the process is soon over; a C
-/// library's allocator asks the kernel some thirty times (musl), each of which takes as
-/// long as all of this, and can be refused.
-struct Region {
-    bytes: UnsafeCell<[u8; REGION]>,
-    /// How many have been handed out, from the start.
-    used: AtomicUsize,
-}
-
-/// Bytes; some 40,000 are needed for the default policy. What does not fit is
-/// the C library's to give. The kernel has no page for what is not touched.
-const REGION: usize = 4 * 1024 * 1024;
-
 #[cfg_attr(not(any(test, fuzzing)), global_allocator)]
-static MEMORY: Region = Region { bytes: UnsafeCell::new([0; REGION]), used: AtomicUsize::new(0) };
-
-// SAFETY: each byte is handed out once, which `used` decides in one step, and only who
-// has it works with it.
-unsafe impl Sync for Region {}
-
-impl Region {
-    /// Where `pointer` lies in the region, if it does.
-    fn offset(&self, pointer: *const u8) -> Option<usize> {
-        (pointer as usize).checked_sub(self.bytes.get() as usize).filter(|offset| *offset < REGION)
-    }
-
-    /// Moves the end from `from` to `to`, if it is still there.
-    fn move_end(&self, from: usize, to: usize) -> bool {
-        to <= REGION && self.used.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-    }
-}
-
-// SAFETY: what is given is aligned, as long as was asked, and no one else's: bytes
-// between two values of `used`, or the C library's.
-unsafe impl GlobalAlloc for Region {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let start = self.bytes.get().cast::<u8>();
-        loop {
-            let used = self.used.load(Ordering::Relaxed);
-            let offset = used + start.wrapping_add(used).align_offset(layout.align());
-            let Some(end) = offset.checked_add(layout.size()).filter(|end| *end <= REGION) else { break };
-            if self.move_end(used, end) {
-                return start.wrapping_add(offset);
-            }
-        }
-        // SAFETY: the layout is the caller's, who keeps its promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        match self.offset(pointer) {
-            // Only the last one is worth having back.
-            Some(offset) => _ = self.move_end(offset + layout.size(), offset),
-            // SAFETY: what does not lie in the region came from there.
-            None => unsafe { System.dealloc(pointer, layout) },
-        }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let Some(offset) = self.offset(pointer) else {
-            // SAFETY: what does not lie in the region came from there.
-            return unsafe { System.realloc(pointer, layout, size) };
-        };
-        if offset.checked_add(size).is_some_and(|end| self.move_end(offset + layout.size(), end)) {
-            return pointer;
-        }
-        let wanted = Layout::from_size_align(size, layout.align()).unwrap_or(layout);
-        // SAFETY: the caller promises a size that such a layout can have, and not 0.
-        let new = unsafe { self.alloc(wanted) };
-        if !new.is_null() {
-            // SAFETY: both are at least as long, and `new` is nobody else's.
-            unsafe { ptr::copy_nonoverlapping(pointer, new, layout.size().min(size)) };
-            // SAFETY: it is the caller's, who is done with it.
-            unsafe { self.dealloc(pointer, layout) };
-        }
-        new
-    }
-}
+static MEMORY: memory::Memory = memory::Memory::new();
