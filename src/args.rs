@@ -57,11 +57,12 @@ pub fn parse(words: Vec<OsString>, read: &dyn Fn(&OsStr) -> Result<Vec<u8>, Stri
             return Err(Error::usage(file.asked(), "given twice", "name each file once"));
         }
         let asked = Some(file.asked());
+        let of_the_file = |error: Error| error.met(format!("read {}", file.asked().text()), Layer::CommandLine);
         let bytes = read(&file.values[0]).map_err(|problem| {
             Error::usage(asked, problem, "name a readable file, - for standard input, or /dev/fd/N").met("", Layer::Files)
         })?;
         let start = flags.len();
-        let command = parse_into(split(&bytes), &mut flags)?;
+        let command = parse_into(split(&bytes), &mut flags).map_err(of_the_file)?;
         if let Some(word) = command.first() {
             return Err(Error::usage(
                 asked,
@@ -177,6 +178,10 @@ fn value(parser: &mut lexopt::Parser, flag: &Flag, name: &str) -> Result<OsStrin
 
 fn unknown(long: &str) -> Error {
     let remedy: Words = match nearest(long, FLAGS.iter().map(|flag| flag.long)) {
+        // As a line of an --args file, or within quotes.
+        _ if long.split_once(' ').is_some_and(|(name, _)| flags::find(name).is_some()) => {
+            "give the value as a word of its own (in a file, a line of its own), or after =".into()
+        }
         Some(near) => format!("did you mean --{near}?").into(),
         None => "see jail --help".into(),
     };
@@ -269,6 +274,14 @@ mod tests {
     #[test]
     fn a_file_with_nul_is_split_there() {
         assert_eq!(split(b"--dir\0/a\nb\0#c\0"), ["--dir", "/a\nb", "#c"].map(OsString::from));
+    }
+
+    #[test]
+    fn an_error_in_a_file_names_the_file() {
+        let said = |file: &'static str| parse(words("--args f x"), &|_| Ok(file.into())).unwrap_err().to_string();
+        assert!(said("--bogus\n").starts_with("jail: --bogus: read --args f: unknown flag\n"));
+        assert!(said("--rw").starts_with("jail: --rw: read --args f: PATH is missing\n"));
+        assert!(said("--rw .\n").ends_with("as a word of its own (in a file, a line of its own), or after ="));
     }
 
     #[test]

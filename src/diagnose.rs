@@ -212,9 +212,16 @@ fn pasta(plan: &Plan, failure: Pasta) -> Error {
         Pasta::Interrupted(signal) => {
             (format!("signal {signal} came while pasta was at it").into(), Layer::Kernel, "start again")
         }
-        Pasta::Ended => {
-            ("pasta ended at once".into(), Layer::Kernel, "it says why above; it needs /dev/net/tun and a default route")
-        }
+        Pasta::Ended => (
+            "pasta ended at once".into(),
+            Layer::Kernel,
+            match step {
+                Some(Step { op: Op::AwaitNetwork { udp }, .. }) if !udp.is_empty() => {
+                    "it says why above; it needs /dev/net/tun, a default route, and each port of --publish PORT/udp free and not below net.ipv4.ip_unprivileged_port_start"
+                }
+                Some(_) | None => "it says why above; it needs /dev/net/tun and a default route",
+            },
+        ),
     };
     Error::usage(step.and_then(|s| s.asked), problem, remedy).met("connect the network", layer)
 }
@@ -240,7 +247,7 @@ fn unmapped(plan: &Plan, failure: Unmapped) -> Error {
 }
 
 fn plain(doing: impl Into<Words>, errno: Errno, signs: &Signs) -> Error {
-    let (layer, remedy) = refused(errno, signs).unwrap_or((Layer::Kernel, UNKNOWN.into()));
+    let (layer, remedy) = refused(errno, signs).unwrap_or_else(|| unknown(signs));
     Error::usage(None, said(errno), remedy).numbered(errno).met(doing, layer)
 }
 
@@ -249,7 +256,14 @@ fn or_without(layer: Degradable, remedy: &str) -> Words {
     format!("{remedy}; or go on without: --degrade {}", layer.name()).into()
 }
 
-const UNKNOWN: &str = "nothing on this machine says why; unshare -Urmpf true tells whether others are refused too";
+fn unknown(signs: &Signs) -> (Layer, Words) {
+    let remedy = if signs.proc {
+        "nothing on this machine says why; unshare -Urmpf true tells whether others are refused too"
+    } else {
+        "/proc, which may say why, is not mounted here: mount it; in a chroot the kernel makes no user namespaces"
+    };
+    (Layer::Kernel, remedy.into())
+}
 
 /// What a step that failed means.
 fn step(step: Option<&Step>, errno: Errno, signs: &Signs) -> Error {
@@ -287,14 +301,14 @@ fn degradable(op: &Op) -> Option<Degradable> {
 
 fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, Words) {
     let files = |remedy: &'static str| (Layer::Files, remedy.into());
-    let system = || refused(errno, signs).unwrap_or((Layer::Kernel, UNKNOWN.into()));
+    let system = || refused(errno, signs).unwrap_or_else(|| unknown(signs));
     match op {
         Op::MapIds { .. } | Op::MapSubids { .. } if !signs.proc => {
             (Layer::Container, "/proc is not mounted here: mount it, jail writes /proc/self/uid_map".into())
         }
         Op::Proc { .. } if errno == Errno::PERM && signs.proc_masked => (
             Layer::Container,
-            "parts of /proc are covered here (by a container runtime), and a new one would show them: say --proc none".into(),
+            "parts of /proc are covered here (by a container runtime, or a jail around this one), and a new one would show them: say --proc none".into(),
         ),
         Op::Bind { .. } | Op::RootTree { .. } | Op::Devices { .. } | Op::Device { .. } => match errno {
             Errno::NOENT | Errno::NOTDIR => files("it changed while jail was starting: start again"),
@@ -521,7 +535,7 @@ fn exec(plan: &Plan, index: usize, found: bool, errno: Errno) -> Error {
         (true, Errno::ACCESS) => (
             NOT_EXECUTABLE,
             format!("{path} may not be executed: {}", said(errno)).into(),
-            "chmod +x it, or leave out the --noexec above it",
+            "name a program, chmod +x it, or leave out the --noexec or --hide above it",
         ),
         (true, Errno::NOEXEC) => (
             NOT_EXECUTABLE,
@@ -578,6 +592,7 @@ mod tests {
             ),
             (Errno::NOSYS, none.clone(), "Linux 5.12"),
             (Errno::PERM, none, "nothing on this machine says why"),
+            (Errno::PERM, Signs::default(), "is not mounted here: mount it; in a chroot"),
         ] {
             assert!(said(errno, &signs).contains(expected), "{errno:?} {signs:?}: {}", said(errno, &signs));
         }

@@ -763,7 +763,11 @@ pub fn subids(caller: Ids, facts: &Subordinate, asked: &Asked) -> Result<Subids,
         let given = &facts.ranges[of];
         let more = |missing: u32| {
             let first = facts.free[of];
-            format!("as root: usermod {option} {first}-{} {name}", first.saturating_add(missing - 1))
+            if facts.name.is_some() {
+                return format!("as root: usermod {option} {first}-{} {name}", first.saturating_add(missing - 1));
+            }
+            // usermod(8) knows names alone.
+            format!("as root: echo {name}:{first}:{missing} >>{file}")
         };
         let mut all = vec![Range::one(0, own)];
         for (first, count) in given {

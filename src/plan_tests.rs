@@ -508,11 +508,12 @@ fn subordinate_ids_that_are_not_there_are_refused() {
         planned_on(&host, "--subids true").map_or_else(|error| error.to_string(), |_| "taken".into())
     };
     type Change = fn(&mut Subordinate);
-    let cases: [(Change, &str); 9] = [
+    let cases: [(Change, &str); 10] = [
         (|s| s.mappers[1] = Mapper::Missing, "newgidmap is not in PATH"),
         (|s| s.mappers[0] = Mapper::Powerless(c"/x/newuidmap".into()), "/x/newuidmap is not set-user-ID root"),
         (|s| s.no_new_privileges = true, "refused by the kernel; start it where they may"),
         (|s| s.ranges[0].clear(), "usermod --add-subuids 165536-231071 u"),
+        (|s| (s.name, s.ranges[0]) = (None, vec![]), "as root: echo 1000:165536:65536 >>/etc/subuid"),
         (|s| s.ranges[1] = vec![(200_000, 65_533)], "65533 ids, and a system has 65535"),
         (|s| s.ranges[1] = vec![(200_000, 65_534)], "taken"),
         (|s| s.ranges[0].push((165_535, 1)), "165535:1, and 100000:65536 is its, too"),

@@ -679,7 +679,15 @@ fn tmpfs(given: &Given) -> Result<(PathBuf, Option<u64>), Error> {
     const MARK: &[u8] = b",size=";
     let word = path(given, 0)?.into_os_string().into_vec();
     let Some(at) = word.windows(MARK.len()).rposition(|w| w == MARK) else {
-        return Ok((PathBuf::from(OsString::from_vec(word)), None));
+        // ",sz=1m", or ":size=1m" as docker has it, would be a name and bound nothing.
+        let option = word.rsplit(|byte| b",:/".contains(byte)).next().unwrap_or_default();
+        let mark = word.len().checked_sub(option.len() + 1).map(|at| word[at]);
+        return match option.iter().position(|byte| *byte == b'=') {
+            Some(1..) if matches!(mark, Some(b',' | b':')) => {
+                Err(bad(given, "only ,size=N may follow DST", "write DST,size=N, e.g. /scratch,size=64m"))
+            }
+            Some(_) | None => Ok((PathBuf::from(OsString::from_vec(word)), None)),
+        };
     };
     let size = core::str::from_utf8(&word[at + MARK.len()..])
         .ok()
@@ -814,7 +822,7 @@ fn hole(given: &Given) -> Result<Hole, Error> {
         _ => Err(wrong(
             given,
             "is not [ADDR:]PORT[:PORT]",
-            "write e.g. 8080, 8080:80, 127.0.0.2:8080:80 or [::1]:8080:80: an address, a port outside (0: a free one), one inside; for UDP 5353/udp, the same on both sides",
+            "write e.g. 8080, 8080:80, 127.0.0.2:8080:80 or [::1]:8080:80: an address, a port outside (a free one: 0:80), one inside; for UDP 5353/udp, the same on both sides",
         )),
     }
 }
@@ -1159,6 +1167,8 @@ mod tests {
             ("--net nine x", "write one of: none, host, pasta"),
             ("--tmpfs /a,size=0 x", "not a size"),
             ("--tmpfs /a,size=12q x", "not a size"),
+            ("--tmpfs /a,sz=1m x", "only ,size=N may follow DST"),
+            ("--tmpfs /a:size=1m x", "write DST,size=N"),
             ("--uid 4294967295 x", "is not an id"),
             ("--umask 8 x", "8 is not a mask"),
             ("--umask +22 x", "+22 is not a mask"),

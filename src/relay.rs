@@ -501,6 +501,10 @@ impl<'a> Relay<'a> {
             }
         }
         self.short = false;
+        // Or a jail that nobody speaks with would end later than one without holes.
+        if self.free.len() == self.connections.len() && !self.has_knocks() {
+            return Ok(());
+        }
         self.busy = (0..self.connections.len()).collect();
         let until = sys::now() + PATIENCE;
         let silence = if of_the_jail { PATIENCE } else { SILENCE };

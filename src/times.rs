@@ -65,7 +65,7 @@ fn text(names: &[(&'static str, String)], planned: u64, measured: &Measured) -> 
     let mut out = format!(
         "Microseconds, the median of {LAUNCHES} launches that execute nothing. The program's own\n\
          start and end are not in it, nor the command's.\n\
-         {LAUNCHER}\n{:>8}  read the machine, make the plan (once)\n",
+         {LAUNCHER}\n{:>10}  read the machine, make the plan (once)\n",
         micros(planned)
     );
     let mut under = LAUNCHER;
@@ -75,10 +75,10 @@ fn text(names: &[(&'static str, String)], planned: u64, measured: &Measured) -> 
             let _ = writeln!(out, "{title}");
         }
         let times = measured.iter().filter_map(|launch| launch.get(index).copied()).collect();
-        let _ = writeln!(out, "{:>8}  {name}", micros(median(times)));
+        let _ = writeln!(out, "{:>10}  {name}", micros(median(times)));
     }
     let all = measured.iter().map(|launch| launch.iter().sum()).collect();
-    let _ = writeln!(out, "In all:\n{:>8}  of a launch, and {} for the plan", micros(median(all)), micros(planned));
+    let _ = writeln!(out, "In all:\n{:>10}  of a launch, and {} for the plan", micros(median(all)), micros(planned));
     out
 }
 
@@ -109,8 +109,8 @@ mod tests {
         let names = [(LAUNCHER, "a".to_owned()), (COMMAND, "b".to_owned()), (COMMAND, "c".to_owned())];
         let out = text(&names, 5_000, &vec![vec![1_000, 2_000, 3_000]; LAUNCHES]);
         assert!(out.ends_with(
-            "     5.0  read the machine, make the plan (once)\n     1.0  a\nThe command's process:\n     2.0  b\n     3.0  c\n\
-             In all:\n     6.0  of a launch, and 5.0 for the plan\n"
+            "       5.0  read the machine, make the plan (once)\n       1.0  a\nThe command's process:\n       2.0  b\n       3.0  c\n\
+             In all:\n       6.0  of a launch, and 5.0 for the plan\n"
         ));
     }
 }

@@ -289,6 +289,23 @@ fn the_port_is_free_again_and_what_was_sent_arrives_when_the_jail_ends() {
 }
 
 #[test]
+fn a_jail_that_nobody_speaks_with_ends_at_once() {
+    let quickest = |flags: &str| {
+        let took = |_| {
+            let start = Instant::now();
+            sh(flags, "true").good();
+            start.elapsed()
+        };
+        (0..5).map(took).min().unwrap()
+    };
+    // A relay that waits for readers gives them 0.2 seconds.
+    for flags in ["--publish 127.0.0.1:0:8000", "--reach a:80=127.0.0.1:9"] {
+        let (with, without) = (quickest(flags), quickest(""));
+        assert!(with < without + Duration::from_millis(150), "{flags}: {with:?} instead of {without:?}");
+    }
+}
+
+#[test]
 fn a_killed_launcher_leaves_nothing() {
     let mut served = Served::at("127.0.0.1");
     let children = served.children();

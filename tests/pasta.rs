@@ -179,3 +179,15 @@ while True:
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+#[test]
+fn a_udp_port_that_cannot_be_had_is_an_error() {
+    if missing() {
+        return;
+    }
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let out = sh(&format!("--net pasta --publish {port}/udp"), "echo ran");
+    out.refused(&["--net pasta: connect the network", "pasta ended at once", "each port of --publish PORT/udp free"]);
+    assert_eq!(out.out, "");
+}
