@@ -46,6 +46,10 @@ impl Way {
         }
     }
 
+    pub fn is_of_others(self) -> bool {
+        matches!(self, Self::Pasta | Self::Slirp)
+    }
+
     /// How many seconds one task takes, the launch not counted.
     pub fn time(self, dir: &Path, task: Task, count: usize) -> Result<f64> {
         let server = TcpListener::bind("127.0.0.1:0")?;
