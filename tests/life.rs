@@ -168,7 +168,7 @@ fn a_command_in_a_group_of_its_own_gets_the_groups_signals() {
         assert!(Command::new("kill").args(["-TERM", "--", &group]).status().unwrap().success());
         let start = Instant::now();
         assert_eq!(child.wait().unwrap().code(), Some(143), "{flags}");
-        assert!(start.elapsed() < Duration::from_secs(2));
+        assert!(start.elapsed() < Duration::from_secs(20));
     }
     // coreutils' timeout makes a group of its own.
     let mut command = bash("", "echo ready; exec timeout 100 sleep 99");
