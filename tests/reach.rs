@@ -760,3 +760,34 @@ fn the_first_packet_of_a_quick_command_arrives() {
         assert!(out.good().parse::<u32>().unwrap() < 900, "{out:?}");
     }
 }
+
+#[test]
+fn connections_leave_nothing_in_the_relays_memory() {
+    let s = Scratch::new();
+    unix_server(&s.0.join("s"));
+    let port = server("127.0.0.1:0", echo);
+    let mut child = command(jail(), Path::new("/"), false);
+    child.args(["--reach", &format!("a.test:80=127.0.0.1:{port}"), "--reach", &format!("unix:/run/s=unix:{}/s", s.0.display())]);
+    child.args(["--", "python3", "-uc"]).arg(
+        "import socket, sys
+def call(at):
+    s = socket.socket(socket.AF_UNIX if at == '/run/s' else socket.AF_INET); s.connect(at); s.sendall(b'x'); s.shutdown(1)
+    while s.recv(99): pass
+for n in (200, 3000):
+    for _ in range(n): call('/run/s'); call(('a.test', 80))
+    print('ready'); sys.stdin.readline()",
+    );
+    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap());
+    let mut memory = || {
+        said.read_line(&mut String::new()).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", reacher(&child))).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+    };
+    // Nothing is given back of it: what each took would stay.
+    let (first, later) = (memory(), memory());
+    assert!(later <= first + 32, "{first} kB, then {later} kB");
+    child.wait().unwrap();
+}

@@ -6,7 +6,7 @@
 mod pty;
 mod support;
 use pty::Person;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -451,4 +451,29 @@ fn a_reader_that_goes_away_holds_nothing_up() {
     run.stderr.take().unwrap().read_exact(&mut some).unwrap();
     let ended = Outcome::from(run.wait_with_output().unwrap());
     assert_eq!(ended.good().lines().count(), 2000);
+}
+
+#[test]
+fn refused_calls_leave_nothing_in_the_launchers_memory() {
+    let mut child = command(jail(), Path::new("/"), false);
+    child.args(["--trace-denied", "--", "python3", "-uc"]).arg(
+        "import ctypes, sys
+libc = ctypes.CDLL(None)
+for n in (100, 5000):
+    for i in range(n): libc.unshare(0x10000000)
+    print('ready'); sys.stdin.readline()",
+    );
+    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap());
+    let mut memory = || {
+        said.read_line(&mut String::new()).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+    };
+    // Nothing is given back of it: what each took would stay.
+    let (first, later) = (memory(), memory());
+    assert!(later <= first + 32, "{first} kB, then {later} kB");
+    child.wait().unwrap();
 }
