@@ -781,10 +781,9 @@ for n in (200, 3000):
     let mut said = BufReader::new(child.stdout.take().unwrap());
     let mut memory = || {
         said.read_line(&mut String::new()).unwrap();
-        let status = std::fs::read_to_string(format!("/proc/{}/status", reacher(&child))).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let now = resident(reacher(&child));
         child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+        now
     };
     // Nothing is given back of it: what each took would stay.
     let (first, later) = (memory(), memory());

@@ -160,6 +160,13 @@ pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").expect("listen").local_addr().expect("an address").port()
 }
 
+/// What of process `pid` is in memory, in kB.
+pub fn resident(pid: impl std::fmt::Display) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("one that has memory");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
 /// A command that runs `program` as the user (or, `as_root`, as we are), with a
 /// known environment, in `dir`.
 pub fn command(program: &Path, dir: &Path, as_root: bool) -> Command {
