@@ -100,7 +100,7 @@ impl<'a> View<'a> {
     }
 
     /// Every place where the host's `path` is shown, through a mount of it or of
-    /// what lies above it and not covered by another.
+    /// what lies above it and not covered by another; in the order of the mounts.
     pub fn places_of(&self, path: &Path) -> Vec<PathBuf> {
         let shows = |(at, backing): (&OsString, &Backing)| match backing {
             // Not join(""), which would add a slash.
@@ -230,7 +230,7 @@ mod tests {
         view.mount("/proc".into(), Backing::Memory);
         view.mount("/p".into(), Backing::Host("/proc".into()));
         view.mount("/all".into(), Backing::Host("/".into()));
-        let keys: Vec<PathBuf> = vec!["/all/proc/keys".into(), "/p/keys".into()];
+        let keys: Vec<PathBuf> = vec!["/p/keys".into(), "/all/proc/keys".into()];
         assert_eq!(view.places_of(Path::new("/proc/keys")), keys);
     }
 
