@@ -1,49 +1,15 @@
 //! Capability names and sets, by number as in capability.h.
 
-/// Every capability known, in the kernel's order: the index is the number.
-pub const NAMES: [&str; 41] = [
-    "chown",
-    "dac_override",
-    "dac_read_search",
-    "fowner",
-    "fsetid",
-    "kill",
-    "setgid",
-    "setuid",
-    "setpcap",
-    "linux_immutable",
-    "net_bind_service",
-    "net_broadcast",
-    "net_admin",
-    "net_raw",
-    "ipc_lock",
-    "ipc_owner",
-    "sys_module",
-    "sys_rawio",
-    "sys_chroot",
-    "sys_ptrace",
-    "sys_pacct",
-    "sys_admin",
-    "sys_boot",
-    "sys_nice",
-    "sys_resource",
-    "sys_time",
-    "sys_tty_config",
-    "mknod",
-    "lease",
-    "audit_write",
-    "audit_control",
-    "setfcap",
-    "mac_override",
-    "mac_admin",
-    "syslog",
-    "wake_alarm",
-    "block_suspend",
-    "audit_read",
-    "perfmon",
-    "bpf",
-    "checkpoint_restore",
-];
+/// The name of every capability known, in the kernel's order: the index is the number.
+pub fn all() -> impl Iterator<Item = &'static str> {
+    NAMES.split(' ')
+}
+
+const NAMES: &str = "chown dac_override dac_read_search fowner fsetid kill setgid setuid setpcap linux_immutable \
+     net_bind_service net_broadcast net_admin net_raw ipc_lock ipc_owner sys_module sys_rawio \
+     sys_chroot sys_ptrace sys_pacct sys_admin sys_boot sys_nice sys_resource sys_time \
+     sys_tty_config mknod lease audit_write audit_control setfcap mac_override mac_admin syslog \
+     wake_alarm block_suspend audit_read perfmon bpf checkpoint_restore";
 
 /// A set of capabilities: bit N is capability N.
 pub type Set = u64;
@@ -52,7 +18,7 @@ pub type Set = u64;
 pub fn number(name: &str) -> Option<u32> {
     let name = name.to_ascii_lowercase();
     let name = name.strip_prefix("cap_").unwrap_or(&name);
-    NAMES.iter().position(|n| *n == name).and_then(|n| u32::try_from(n).ok())
+    (0..).zip(all()).find(|(_, known)| *known == name).map(|(number, _)| number)
 }
 
 /// The set of one.
@@ -90,7 +56,7 @@ pub const JAILED_ROOT: Set = only(0) // chown
 
 /// The names in `set`, in the kernel's order.
 pub fn names(set: Set) -> Vec<&'static str> {
-    (0u32..).zip(NAMES).filter(|(n, _)| set & only(*n) != 0).map(|(_, name)| name).collect()
+    (0..).zip(all()).filter(|(n, _)| set & only(*n) != 0).map(|(_, name)| name).collect()
 }
 
 #[cfg(test)]

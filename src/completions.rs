@@ -66,7 +66,7 @@ fn kinds(flag: &Flag) -> (Option<Kind>, Vec<Kind>) {
 /// The lists that more than one flag has, or that are long: a name and the words.
 fn lists() -> Vec<(&'static str, Vec<String>)> {
     let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-    let mut calls: Vec<&str> = syscalls::CALLS.iter().map(|call| call.name).collect();
+    let mut calls: Vec<&str> = syscalls::CALLS.iter().map(|call| call.name()).collect();
     calls.sort_unstable();
     let mut errors: Vec<&str> = (1..200).filter_map(filter::errno_name).collect();
     errors.sort_unstable();
@@ -74,7 +74,7 @@ fn lists() -> Vec<(&'static str, Vec<String>)> {
         ("groups", syscalls::groups().map(|group| format!("@{group}")).collect()),
         ("calls", owned(&calls)),
         ("errors", owned(&errors)),
-        ("capabilities", owned(&caps::NAMES)),
+        ("capabilities", caps::all().map(str::to_owned).collect()),
         ("limits", rlimits::NAMES.iter().map(|(name, _)| (*name).to_owned()).collect()),
         ("layers", Degradable::ALL.iter().map(|(name, _)| (*name).to_owned()).collect()),
     ]

@@ -96,7 +96,7 @@ impl Trace {
     pub fn remedy(&self, made: &Made) -> String {
         let Some(call) = call(made) else { return "no flag but --seccomp none lets it through to the kernel".into() };
         let lets = |treatment| seccomp::lets(treatment, made, &filter::limited);
-        let name = call.name;
+        let name = call.name();
         if let Some(change) = deciding(call, self.changes.iter()) {
             let flag = change.asked.text();
             let by_default = lets(seccomp::treatment(call, self.powers));
@@ -148,7 +148,7 @@ fn call(made: &Made) -> Option<&'static Call> {
 /// clone3(2) asks for lies in memory and cannot be seen.
 fn makes_user_namespace(call: &Call, made: &Made) -> bool {
     let flags = made.arguments[0] & u64::from(libc::CLONE_NEWUSER.unsigned_abs()) != 0;
-    call.name == "clone3" || ["clone", "unshare"].contains(&call.name) && flags
+    call.name() == "clone3" || ["clone", "unshare"].contains(&call.name()) && flags
 }
 
 /// x86-64: the call is of a program with pointers of 32 bits.
@@ -181,9 +181,9 @@ fn what(call: Option<&Call>, treatment: Treatment, made: &Made) -> String {
         Treatment::Limit(Limit::Keyctl | Limit::Ids { .. } | Limit::Node { .. })
         | Treatment::Allow
         | Treatment::Refuse(_)
-        | Treatment::Done => return call.name.into(),
+        | Treatment::Done => return call.name().into(),
     };
-    format!("{}({argument})", call.name)
+    format!("{}({argument})", call.name())
 }
 
 /// The half of an argument that the kernel takes for an int.
@@ -315,7 +315,7 @@ mod tests {
         let none = trace(0, Vec::new());
         for call in CALLS.iter().filter(|call| call.number(HERE).is_some()) {
             for arguments in [[0; 6], [u64::MAX; 6], [2, 3, 1, 0, 0, 0], [0x1000_0000, 0x5412, 0, 0, 0, 0]] {
-                let made = made(call.name, &arguments);
+                let made = made(call.name(), &arguments);
                 if seccomp::refusal(&none.program, &made).is_none() {
                     continue;
                 }
@@ -331,12 +331,12 @@ mod tests {
                         with.push(trace(power, Vec::new()));
                     }
                 }
-                if remedy.contains(&format!("--allow-syscall {} ", call.name)) {
-                    with.push(trace(0, vec![change(true, call.name)]));
+                if remedy.contains(&format!("--allow-syscall {} ", call.name())) {
+                    with.push(trace(0, vec![change(true, call.name())]));
                 }
-                assert!(!with.is_empty(), "{}: {remedy}", call.name);
+                assert!(!with.is_empty(), "{}: {remedy}", call.name());
                 for other in with {
-                    assert_eq!(seccomp::refusal(&other.program, &made), None, "{}: {remedy}", call.name);
+                    assert_eq!(seccomp::refusal(&other.program, &made), None, "{}: {remedy}", call.name());
                 }
             }
         }

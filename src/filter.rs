@@ -31,7 +31,7 @@ pub enum Subject {
 impl Subject {
     fn holds(self, call: &Call) -> bool {
         match self {
-            Self::Call(name) => call.name == name,
+            Self::Call(name) => call.name() == name,
             Self::Group(name) => call.is_in(name),
         }
     }
@@ -74,11 +74,11 @@ pub fn subject(text: &str) -> Result<Subject, Refusal> {
         });
     }
     match find(text) {
-        Some(call) if call.number(HERE).is_some() => Ok(Subject::Call(call.name)),
+        Some(call) if call.number(HERE).is_some() => Ok(Subject::Call(call.name())),
         Some(_) => Err(("this machine has no such system call".into(), "leave it out".into())),
         None => Err((
             "unknown system call".into(),
-            match nearest(text, here().map(|call| call.name)) {
+            match nearest(text, here().map(|call| call.name())) {
                 Some(near) => format!("did you mean {near}?"),
                 None if groups().any(|group| group == text) => format!("did you mean the group, @{text}?"),
                 None => "see syscalls(2) for the names".into(),
@@ -93,9 +93,9 @@ pub fn subject(text: &str) -> Result<Subject, Refusal> {
 /// A name that nothing has.
 pub fn denied(text: &str) -> Result<(Subject, Treatment), Refusal> {
     let Some((text, errno)) = text.split_once(':') else { return Ok((subject(text)?, Treatment::Refuse(EPERM))) };
-    let number = ERRNOS.iter().find(|(name, _)| *name == errno).and_then(|(_, number)| u16::try_from(*number).ok());
+    let number = errnos().find(|(name, _)| *name == errno).map(|(_, number)| number);
     let number = number.ok_or_else(|| {
-        let remedy = match nearest(errno, ERRNOS.iter().map(|(name, _)| *name)) {
+        let remedy = match nearest(errno, errnos().map(|(name, _)| name)) {
             Some(near) => format!("did you mean {near}?"),
             None => "write a name of errno(3), e.g. :ENOSYS".into(),
         };
@@ -111,7 +111,7 @@ fn treatment<'a>(call: &Call, powers: Powers, changes: impl Iterator<Item = &'a 
 
 /// Which change decides about a call: what names it by itself counts before its groups.
 pub fn deciding<'a>(call: &Call, changes: impl Iterator<Item = &'a Change> + Clone) -> Option<&'a Change> {
-    let mut by_name = changes.clone().filter(|change| change.subject == Subject::Call(call.name));
+    let mut by_name = changes.clone().filter(|change| change.subject == Subject::Call(call.name()));
     let mut by_group = changes.filter(|change| change.subject.holds(call));
     by_name.next().or_else(|| by_group.next())
 }
@@ -135,7 +135,7 @@ pub fn check(powers: Powers, changes: &[Change], told: bool, closable: &dyn Fn(&
                 return refuse(change, "given twice", "give it once");
             }
             if change.to != other.to {
-                let problem = format!("contradicts {}: both name {}", other.asked.text(), call.name);
+                let problem = format!("contradicts {}: both name {}", other.asked.text(), call.name());
                 let remedy = if matches!(change.subject, Subject::Call(_)) {
                     "leave out one of the two"
                 } else {
@@ -147,7 +147,7 @@ pub fn check(powers: Powers, changes: &[Change], told: bool, closable: &dyn Fn(&
     }
     for (index, change) in changes.iter().enumerate() {
         let without = || changes.iter().enumerate().filter(move |(other, _)| *other != index).map(|(_, change)| change);
-        let opens = change.to == Treatment::Allow && here().any(|call| change.subject.holds(call) && closable(call.name));
+        let opens = change.to == Treatment::Allow && here().any(|call| change.subject.holds(call) && closable(call.name()));
         if !opens && here().all(|call| treatment(call, powers, changes.iter()) == treatment(call, powers, without())) {
             let problem = match change.to {
                 Treatment::Allow => "has no effect: it is allowed anyway",
@@ -220,9 +220,9 @@ pub fn filter(powers: Powers, changes: &[Change]) -> Result<Filter, Error> {
             Treatment::Refuse(_)
             | Treatment::Limit(
                 Limit::Internet | Limit::Unix | Limit::Itself | Limit::OwnPriority | Limit::OwnIoPriority | Limit::Connected,
-            ) => filter.refused.push(call.name),
-            Treatment::Done | Treatment::Limit(Limit::Ids { .. } | Limit::Node { .. }) => filter.answered.push(call.name),
-            Treatment::Allow | Treatment::Limit(_) => filter.allowed.push(call.name),
+            ) => filter.refused.push(call.name()),
+            Treatment::Done | Treatment::Limit(Limit::Ids { .. } | Limit::Node { .. }) => filter.answered.push(call.name()),
+            Treatment::Allow | Treatment::Limit(_) => filter.allowed.push(call.name()),
         }
     }
     if [&filter.allowed, &filter.refused, &filter.answered].into_iter().any(|calls| !calls.is_empty()) {
@@ -237,15 +237,22 @@ pub fn filter(powers: Powers, changes: &[Change]) -> Result<Filter, Error> {
 
 /// The name of an error.
 pub fn errno_name(number: u16) -> Option<&'static str> {
-    ERRNOS.iter().find(|(_, known)| *known == i32::from(number)).map(|(name, _)| *name)
-}
-
-macro_rules! errnos {
-    ($($name:ident)*) => { &[$((stringify!($name), libc::$name)),*] };
+    errnos().find(|(_, known)| *known == number).map(|(name, _)| name)
 }
 
 /// Errors by their names in errno(3).
-static ERRNOS: &[(&str, i32)] = errnos! {
+fn errnos() -> impl Iterator<Item = (&'static str, u16)> {
+    ERRNOS.0.split(' ').zip(ERRNOS.1.iter().copied())
+}
+
+macro_rules! errnos {
+    ($first:ident $($name:ident)*) => {
+        (concat!(stringify!($first) $(, " ", stringify!($name))*), &[libc::$first as u16 $(, libc::$name as u16)*])
+    };
+}
+
+/// Their names in one text, for addresses would take as much room again, and the numbers.
+static ERRNOS: (&str, &[u16]) = errnos! {
     EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT ENOTBLK EBUSY EEXIST EXDEV
     ENODEV ENOTDIR EISDIR EINVAL ENFILE EMFILE ENOTTY ETXTBSY EFBIG ENOSPC ESPIPE EROFS EMLINK EPIPE EDOM ERANGE EDEADLK
     ENAMETOOLONG ENOLCK ENOSYS ENOTEMPTY ELOOP EWOULDBLOCK ENOMSG EIDRM ENOSTR ENODATA ETIME ENOSR EREMOTE ENOLINK EPROTO
@@ -325,8 +332,8 @@ mod tests {
 
     #[test]
     fn every_error_has_a_name_that_can_be_given() {
-        for (name, number) in ERRNOS {
-            assert_eq!(denied(&format!("read:{name}")).unwrap().1, Treatment::Refuse(u16::try_from(*number).unwrap()));
+        for (name, number) in errnos() {
+            assert_eq!(denied(&format!("read:{name}")).unwrap().1, Treatment::Refuse(number));
         }
     }
 }

@@ -659,7 +659,7 @@ fn capability(given: &Given) -> Result<u32, Error> {
     let typed = given.values[0].to_str().unwrap_or("");
     caps::number(typed).ok_or_else(|| {
         let lower = typed.to_ascii_lowercase();
-        let remedy = match nearest(lower.strip_prefix("cap_").unwrap_or(&lower), caps::NAMES) {
+        let remedy = match nearest(lower.strip_prefix("cap_").unwrap_or(&lower), caps::all()) {
             Some(near) => format!("did you mean {near}?"),
             None => "see capabilities(7) for the names".into(),
         };

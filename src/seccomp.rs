@@ -45,7 +45,7 @@ pub const EAFNOSUPPORT: u16 = 97;
 
 /// What the default policy makes of `call` for a command with these powers.
 pub fn treatment(call: &Call, powers: Powers) -> Treatment {
-    if let (true, Some(answer)) = (powers & FAKEROOT != 0, fakeroot::answer(call.name)) {
+    if let (true, Some(answer)) = (powers & FAKEROOT != 0, fakeroot::answer(call.name())) {
         return answer;
     }
     match call.verdict {
@@ -68,7 +68,7 @@ pub fn treatment(call: &Call, powers: Powers) -> Treatment {
 pub fn compile(arch: Arch, treat: impl Fn(&Call) -> Treatment, limits: Limits<'_>) -> Option<BpfProgram> {
     // By number, up to the newest.
     let mut calls = Vec::new();
-    for call in CALLS {
+    for call in &CALLS {
         if let Some(number) = call.number(arch).map(usize::from) {
             if calls.len() <= number {
                 calls.resize(number + 1, Treatment::Refuse(ENOSYS));

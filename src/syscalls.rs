@@ -91,8 +91,9 @@ pub const SOCKETS: [(&str, Limit); 3] = [("socket", Limit::Internet), ("socket",
 /// One system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// Its name.
-    pub name: &'static str,
+    /// Where its name begins in `NAMES`, and its length. An address would be twice as
+    /// long as all the rest, and be written into the table at each start.
+    name: (u16, u8),
     x86_64: u16,
     aarch64: u16,
     /// The groups it is in: bit N for number N of `GROUPS`.
@@ -111,6 +112,12 @@ pub enum Arch {
 }
 
 impl Call {
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        let (start, length) = (usize::from(self.name.0), usize::from(self.name.1));
+        &NAMES[start..start + length]
+    }
+
     /// Its number there; None where there is no such call.
     pub fn number(&self, arch: Arch) -> Option<u16> {
         let number = match arch {
@@ -130,20 +137,17 @@ impl Call {
 
 /// The call of this name.
 pub fn find(name: &str) -> Option<&'static Call> {
-    CALLS.iter().find(|call| call.name == name)
+    CALLS.iter().find(|call| call.name() == name)
 }
 
 /// The names of all groups, without `@`.
 pub fn groups() -> impl Iterator<Item = &'static str> {
-    GROUPS.iter().copied()
+    GROUPS.split(' ')
 }
 
-#[rustfmt::skip]
-const GROUPS: [&str; 29] = [
-    "aio", "basic-io", "chown", "clock", "cpu-emulation", "debug", "default", "file-system", "io-event", "ipc", "keyring",
-    "memlock", "module", "mount", "network-io", "obsolete", "pkey", "privileged", "process", "raw-io", "reboot", "resources",
-    "sandbox", "setuid", "signal", "swap", "sync", "system-service", "timer",
-];
+const GROUPS: &str = "aio basic-io chown clock cpu-emulation debug default file-system io-event ipc keyring \
+     memlock module mount network-io obsolete pkey privileged process raw-io reboot resources \
+     sandbox setuid signal swap sync system-service timer";
 
 /// Groups that include others.
 const INCLUDES: [(&str, u32); 3] = [
@@ -175,17 +179,21 @@ const fn in_groups(names: &str) -> u32 {
 
 /// Which group has the name that lies in `names` from `start` to `end`.
 const fn number_of(names: &[u8], start: usize, end: usize) -> usize {
-    let mut group = 0;
-    while group < GROUPS.len() {
-        let name = GROUPS[group].as_bytes();
-        let mut at = 0;
-        while at < name.len() && start + at < end && name[at] == names[start + at] {
-            at += 1;
+    let groups = GROUPS.as_bytes();
+    let (mut group, mut at) = (0, 0);
+    while at < groups.len() {
+        let mut same = 0;
+        while start + same < end && at + same < groups.len() && groups[at + same] == names[start + same] {
+            same += 1;
         }
-        if at == name.len() && start + at == end {
+        at += same;
+        if start + same == end && (at == groups.len() || groups[at] == b' ') {
             return group;
         }
-        group += 1;
+        while at < groups.len() && groups[at] != b' ' {
+            at += 1;
+        }
+        (group, at) = (group + 1, at + 1);
     }
     panic!("no group has this name")
 }
@@ -214,13 +222,54 @@ const fn limited(limit: Limit, why: &str) -> Verdict {
     assert!(why.len() > 5);
     Verdict::Limited(limit)
 }
-const fn row(name: &'static str, x86_64: u16, aarch64: u16, groups: &str, verdict: Verdict) -> Call {
-    Call { name, x86_64, aarch64, groups: in_groups(groups), verdict }
+const fn row(name: &'static str, x86_64: u16, aarch64: u16, groups: &str, verdict: Verdict) -> (&'static str, Call) {
+    (name, Call { name: (0, 0), x86_64, aarch64, groups: in_groups(groups), verdict })
+}
+
+/// Every call.
+pub static CALLS: [Call; ROWS.len()] = {
+    let mut calls = [ROWS[0].1; ROWS.len()];
+    let (mut index, mut start) = (0, 0);
+    while index < calls.len() {
+        let length = ROWS[index].0.len();
+        calls[index] = Call { name: (start as u16, length as u8), ..ROWS[index].1 };
+        (index, start) = (index + 1, start + length);
+    }
+    calls
+};
+
+/// Their names, one behind the other.
+static NAMES: &str = match core::str::from_utf8(&LETTERS) {
+    Ok(names) => names,
+    Err(_) => panic!("a name has odd letters"),
+};
+const LETTERS: [u8; letters()] = {
+    let mut all = [0; letters()];
+    let (mut index, mut at) = (0, 0);
+    while index < ROWS.len() {
+        let name = ROWS[index].0.as_bytes();
+        let mut letter = 0;
+        while letter < name.len() {
+            all[at] = name[letter];
+            (letter, at) = (letter + 1, at + 1);
+        }
+        index += 1;
+    }
+    all
+};
+const fn letters() -> usize {
+    let (mut index, mut sum) = (0, 0);
+    while index < ROWS.len() {
+        sum += ROWS[index].0.len();
+        index += 1;
+    }
+    assert!(sum <= u16::MAX as usize);
+    sum
 }
 
 /// Every call: its name, its numbers on x86-64 and arm64, its groups, the verdict.
 #[rustfmt::skip]
-pub static CALLS: &[Call] = &[
+const ROWS: &[(&str, Call)] = &[
     // @default
     row("arch_prctl", 158, NO, "default", IN),
     row("brk", 12, 214, "default", IN),
@@ -704,8 +753,8 @@ mod tests {
     #[test]
     fn no_call_stands_twice_and_each_is_in_a_group() {
         for (index, call) in CALLS.iter().enumerate() {
-            assert!(CALLS[..index].iter().all(|other| other.name != call.name), "{}", call.name);
-            assert_ne!(call.groups, 0, "{}", call.name);
+            assert!(CALLS[..index].iter().all(|other| other.name() != call.name()), "{}", call.name());
+            assert_ne!(call.groups, 0, "{}", call.name());
         }
         for group in groups() {
             assert!(CALLS.iter().any(|call| call.is_in(group)), "{group}");

@@ -90,8 +90,8 @@ fn every_refused_call_gives_its_error() {
     let mut refused: Vec<(&str, i32)> = Vec::new();
     for call in CALLS.iter().filter(|call| call.number(HERE).is_some()) {
         match call.verdict {
-            Verdict::Out(..) => refused.push((call.name, EPERM)),
-            Verdict::Absent(..) => refused.push((call.name, ENOSYS)),
+            Verdict::Out(..) => refused.push((call.name(), EPERM)),
+            Verdict::Absent(..) => refused.push((call.name(), ENOSYS)),
             Verdict::In | Verdict::Limited(..) => {}
         }
     }

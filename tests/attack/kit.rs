@@ -17,7 +17,7 @@ impl Kit {
     /// With `more` Python behind that of kit.py.
     pub fn with(more: &str) -> Self {
         let s = Scratch::new();
-        let numbers = CALLS.iter().filter_map(|call| Some(format!("{:?}: {},", call.name, call.number(HERE)?)));
+        let numbers = CALLS.iter().filter_map(|call| Some(format!("{:?}: {},", call.name(), call.number(HERE)?)));
         let kit = include_str!("kit.py");
         let (words, main) = kit.split_at(kit.find("\nif __name__").unwrap());
         s.file("kit.py", &format!("CALLS = {{{}}}\n{words}\n{more}\n{main}", numbers.collect::<String>()));
