@@ -8,11 +8,11 @@
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, flock, mkdirat, openat, unlinkat};
 use rustix::io::{Errno, read, write};
 use rustix::process::{Pid, getpid};
+use rustix::thread::{Timespec, nanosleep};
 
 use crate::host::CALLERS;
 use crate::keeper::{End, Keeper};
@@ -125,7 +125,7 @@ fn remove(parent: &OwnedFd, name: &CStr, end: End) {
     // Until the kernel has taken the last of the dead out.
     for wait in 0..500 {
         match remove_all(parent, name) {
-            Err(Errno::BUSY) => std::thread::sleep(Duration::from_millis(wait.min(10))),
+            Err(Errno::BUSY) => _ = nanosleep(&Timespec { tv_sec: 0, tv_nsec: wait.min(10) * 1_000_000 }),
             _ => break,
         }
     }

@@ -80,8 +80,8 @@ impl Signs {
 /// The mount point and the file system's kind in a line of mountinfo, in which some
 /// bytes are octal numbers.
 fn mount(line: &str) -> Option<(PathBuf, String)> {
-    let (mount, kind) = line.split_once(" - ")?;
-    let mut rest = mount.split(' ').nth(4)?.as_bytes();
+    let (_, escaped, kind) = host::mounted(line)?;
+    let mut rest = escaped.as_bytes();
     let mut point = Vec::new();
     while let Some((first, after)) = rest.split_first() {
         let octal = after.get(..3).filter(|_| *first == b'\\').and_then(|digits| core::str::from_utf8(digits).ok());
@@ -89,7 +89,7 @@ fn mount(line: &str) -> Option<(PathBuf, String)> {
         point.push(octal.unwrap_or(*first));
         rest = if octal.is_some() { &after[3..] } else { after };
     }
-    Some((PathBuf::from(OsString::from_vec(point)), kind.split(' ').next()?.to_owned()))
+    Some((PathBuf::from(OsString::from_vec(point)), kind.to_owned()))
 }
 
 /// The cause of a refusal that is not about a file.

@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use std::ffi::{CStr, OsStr, OsString};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
     Access as Wanted, AtFlags, CWD, FileType, Mode, OFlags, accessat, fcntl_getfl, fstat, lgetxattr, openat, readlinkat, statat,
 };
 use rustix::io::Errno;
-use rustix::process::{getegid, geteuid, getgid, getgroups, getuid};
+use rustix::process::{getcwd, getegid, geteuid, getgid, getgroups, getuid};
 use rustix::thread::{CapabilitySet, CpuSet, capabilities, sched_getaffinity};
 
 use crate::error::Layer;
@@ -130,7 +130,7 @@ impl Host {
             landlock_abi: landlock.unwrap_or(0),
             landlock_refused: landlock == Err(Errno::PERM),
             lacks: Vec::new(),
-            cwd: std::env::current_dir().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO)),
+            cwd: current_dir(),
             env: sys::environment(),
             files: Files::Machine(RefCell::new(Index::new())),
             descriptors: None,
@@ -462,6 +462,13 @@ pub fn overlay_opaque(path: &Path) -> bool {
     lgetxattr(path, c"user.overlay.opaque", &mut value) == Ok(1) && value[0] == b'y'
 }
 
+/// Where the caller is.
+fn current_dir() -> Result<PathBuf, Errno> {
+    let path = OsString::from_vec(getcwd(Vec::new())?.into_bytes());
+    // The kernel's word for a directory outside of the process's root is no path.
+    if path.as_bytes().starts_with(b"/") { Ok(path.into()) } else { Err(Errno::NOENT) }
+}
+
 /// What the file at `path` holds.
 pub fn read(path: &Path) -> Result<Vec<u8>, Errno> {
     read_all(openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?.as_fd())
@@ -485,18 +492,22 @@ pub fn read_all(file: BorrowedFd<'_>) -> Result<Vec<u8>, Errno> {
     }
 }
 
+/// In a line of mountinfo: what of its file system is mounted, where, and its kind.
+pub fn mounted(line: &str) -> Option<(&str, &str, &str)> {
+    let mut fields = line.split(' ').skip(3);
+    let (root, point) = (fields.next()?, fields.next()?);
+    // As many optional ones as there are end with this.
+    fields.find(|field| *field == "-")?;
+    Some((root, point, fields.next()?))
+}
+
 /// Where cgroup2 is mounted, and the directory of this process's own.
 fn own_cgroup() -> Option<(PathBuf, PathBuf)> {
     let own = text("/proc/self/cgroup");
     let own = Path::new(own.lines().find_map(|line| line.strip_prefix("0::"))?);
     let mounts = text("/proc/self/mountinfo");
     mounts.lines().find_map(|line| {
-        let (mount, kind) = line.split_once(" - ")?;
-        let mut fields = mount.split(' ').skip(3);
-        let (root, point) = (fields.next()?, fields.next()?);
-        if !kind.starts_with("cgroup2 ") {
-            return None;
-        }
+        let (root, point, _) = mounted(line).filter(|(_, _, kind)| *kind == "cgroup2")?;
         let below = own.strip_prefix(root).ok()?;
         // A cgroup namespace's own root is seen from within as /.
         (!below.components().any(|name| name.as_os_str() == ".."))

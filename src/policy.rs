@@ -805,8 +805,8 @@ fn hole(given: &Given) -> Result<Hole, Error> {
     let number = |word: &str| units::whole(word).and_then(|port| u16::try_from(port).ok());
     let text = given.values[0].to_str().unwrap_or("");
     let (udp, text) = text.strip_suffix("/udp").map_or((false, text), |text| (true, text));
-    let (addr, ports) = match text.strip_prefix('[').and_then(|text| text.split_once("]:")) {
-        Some((addr, ports)) => (addr.parse().map(IpAddr::V6).ok(), ports),
+    let (addr, ports) = match text.strip_prefix('[').and_then(|text| text.split_once(']')) {
+        Some((addr, ports)) => (addr.parse().map(IpAddr::V6).ok(), ports.strip_prefix(':').unwrap_or("")),
         None => match text.split_once(':') {
             Some((addr, ports)) if addr.contains('.') => (addr.parse().map(IpAddr::V4).ok(), ports),
             Some(_) | None => (Some(Ipv4Addr::LOCALHOST.into()), text),
