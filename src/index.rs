@@ -101,3 +101,24 @@ impl Names {
         self.places[place] = self.names.len() as u32;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_name_has_its_own_value_however_many_there_are() {
+        let mut index = Index::new();
+        assert!(!index.has("name 0"));
+        for at in 0..5000 {
+            assert!(index.set(format!("name {at}"), at), "{at} is new");
+            assert!(!index.has(format!("name {}", at + 1)));
+        }
+        assert!(!index.set("name 7", 70));
+        assert_eq!(
+            (index.get("name 7"), index.get("name 4999"), index.get("name"), index.get("")),
+            (Some(&70), Some(&4999), None, None)
+        );
+        assert!(index.iter().map(|(_, at)| *at).eq((0..5000).map(|at| if at == 7 { 70 } else { at })));
+    }
+}

@@ -91,8 +91,8 @@ pub const SOCKETS: [(&str, Limit); 3] = [("socket", Limit::Internet), ("socket",
 /// One system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// Where its name begins in `NAMES`, and its length. An address would be twice as
-    /// long as all the rest, and be written into the table at each start.
+    /// Where its name begins in `NAMES`, and its length. An address would take more room
+    /// than all the rest, and be written into the table at each start.
     name: (u16, u8),
     x86_64: u16,
     aarch64: u16,
