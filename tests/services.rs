@@ -399,7 +399,7 @@ fn iperf_runs_both_ways() {
 def run(streams, *how):
     size = streams * 300 << 20
     for _ in range(100):
-        out = json.loads(subprocess.run(['iperf3', '-J', '-c', 'iperf.example.test', '-n', str(size), '-P', str(streams), *how], capture_output=True).stdout)
+        out = json.loads(subprocess.run(['iperf3', '-J', '-c', 'iperf.example.test', '-n', str(size), '-P', str(streams), *how], capture_output=True, timeout=60).stdout)
         if 'error' not in out: break
         time.sleep(.1)
     else: return out['error']
