@@ -25,12 +25,18 @@ mod fakeroot;
 mod filter;
 #[path = "../src/flags.rs"]
 mod flags;
+#[path = "../src/helper.rs"]
+mod helper;
 #[path = "../src/host.rs"]
 mod host;
 #[path = "../src/index.rs"]
 mod index;
 #[path = "../src/landlock.rs"]
 mod landlock;
+#[path = "../src/loopback.rs"]
+mod loopback;
+#[path = "../src/near.rs"]
+mod near;
 #[path = "../src/place.rs"]
 mod place;
 #[path = "../src/plan.rs"]

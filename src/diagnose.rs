@@ -203,9 +203,6 @@ pub fn error(plan: &Plan, failure: Failure, signs: &Signs) -> Error {
 fn pasta(plan: &Plan, failure: Pasta) -> Error {
     let step = plan.inside.iter().find(|step| matches!(step.op, Op::AwaitNetwork { .. }));
     let (problem, layer, remedy): (Words, _, _) = match failure {
-        Pasta::Missing => {
-            ("pasta is not in PATH".into(), Layer::Files, "install it (Debian: apt-get install passt), or say --net none")
-        }
         Pasta::Start(errno) => {
             (format!("pasta cannot be started: {}", said(errno)).into(), Layer::Files, "see whether pasta --version works")
         }
@@ -216,7 +213,7 @@ fn pasta(plan: &Plan, failure: Pasta) -> Error {
             "pasta ended at once".into(),
             Layer::Kernel,
             match step {
-                Some(Step { op: Op::AwaitNetwork { udp }, .. }) if !udp.is_empty() => {
+                Some(Step { op: Op::AwaitNetwork { udp, .. }, .. }) if !udp.is_empty() => {
                     "it says why above; it needs /dev/net/tun, a default route, and each port of --publish PORT/udp free and not below net.ipv4.ip_unprivileged_port_start"
                 }
                 Some(_) | None => "it says why above; it needs /dev/net/tun and a default route",

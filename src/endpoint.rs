@@ -113,8 +113,7 @@ fn machine(host: &str) -> Result<Machine, (Words, Words)> {
         let Ok(address) = address.parse::<Ipv6Addr>() else {
             return Err((about("", address, " is no IPv6 address").into(), "write it in full, e.g. [2001:db8::1]:443".into()));
         };
-        // Of a link an address says nothing without the link's name.
-        if address.is_unspecified() || address.is_multicast() || address.is_unicast_link_local() {
+        if !is_one_machine(address.into()) {
             return Err(no_machine(host));
         }
         return Ok(Machine::Address(address.to_canonical()));
@@ -124,7 +123,7 @@ fn machine(host: &str) -> Result<Machine, (Words, Words)> {
     let last = host.as_bytes().rsplit(|b| *b == b'.').next().unwrap_or_default();
     if last.first().is_some_and(u8::is_ascii_digit) {
         return match host.parse::<Ipv4Addr>() {
-            Ok(address) if address.is_unspecified() || address.is_multicast() || address.is_broadcast() => Err(no_machine(host)),
+            Ok(address) if !is_one_machine(address.into()) => Err(no_machine(host)),
             Ok(address) => Ok(Machine::Address(address.into())),
             Err(_) => Err((about("", host, " is neither a name nor an IPv4 address").into(), "write all four numbers".into())),
         };
@@ -142,6 +141,15 @@ fn machine(host: &str) -> Result<Machine, (Words, Words)> {
         return Err((about("", host, " is not a host's name").into(), remedy.into()));
     }
     Ok(Machine::Name(host.to_ascii_lowercase()))
+}
+
+/// True if `address` alone says which machine is meant, so that it can be typed.
+pub fn is_one_machine(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => !(v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast()),
+        // Of a link an address says nothing without the link's name.
+        IpAddr::V6(v6) => !(v6.is_unspecified() || v6.is_multicast() || v6.is_unicast_link_local()),
+    }
 }
 
 fn no_machine(host: &str) -> (Words, Words) {

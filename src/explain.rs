@@ -116,8 +116,8 @@ impl fmt::Display for Op {
             Self::EnterRoot => f.write_str("make it / and let go of the host's"),
             Self::LockMounts { namespaces: n, .. } => write!(f, "lock the mounts; new namespaces: {}", namespaces(*n)),
             Self::NoUserNamespaces => f.write_str("no user namespace may be made"),
-            Self::AwaitNetwork { udp } => {
-                f.write_str("wait until pasta has connected the network")?;
+            Self::AwaitNetwork { pasta, udp } => {
+                write!(f, "wait until {} has connected the network", Path(pasta))?;
                 udp.iter().try_for_each(|hole| write!(f, "; UDP port {} outside reaches {} inside", hole.at, hole.to))
             }
             Self::AwaitPublisher => f.write_str("wait until what is published is relayed"),

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 #[cfg(any(test, fuzzing))]
 use std::collections::BTreeMap;
-use std::ffi::{CStr, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -18,7 +18,9 @@ use rustix::process::{getcwd, getegid, geteuid, getgid, getgroups, getuid};
 use rustix::thread::{CapabilitySet, CpuSet, capabilities, sched_getaffinity};
 
 use crate::error::Layer;
+use crate::helper::{self, Unusable};
 use crate::index::Index;
+use crate::loopback;
 use crate::policy::Degradable;
 use crate::resolver::{self, Unresolved};
 #[cfg(any(test, fuzzing))]
@@ -137,7 +139,7 @@ impl Host {
             #[cfg(any(test, fuzzing))]
             cgroups: Vec::new(),
             #[cfg(any(test, fuzzing))]
-            subordinate: Subordinate::observe(0, None),
+            subordinate: Subordinate::observe(0),
         }
     }
 
@@ -147,7 +149,7 @@ impl Host {
         if self.descriptors.is_some() {
             return self.subordinate.clone();
         }
-        Subordinate::observe(self.uid, self.var(OsStr::new("PATH")))
+        Subordinate::observe(self.uid)
     }
 
     /// What lies at the absolute `path`.
@@ -227,6 +229,18 @@ impl Host {
         }
     }
 
+    /// Where pasta(1) is.
+    ///
+    /// # Errors
+    /// There is none that the launcher may run.
+    pub fn pasta(&self) -> Result<CString, Unusable> {
+        match &self.files {
+            Files::Machine(_) => helper::find("pasta"),
+            #[cfg(any(test, fuzzing))]
+            Files::Given(_) => Ok(c"/usr/bin/pasta".into()),
+        }
+    }
+
     /// What this machine's resolver says to `name`, in the order to try.
     ///
     /// # Errors
@@ -237,9 +251,22 @@ impl Host {
             #[cfg(any(test, fuzzing))]
             Files::Given(_) => match name {
                 "example.org" => Ok(vec![[192, 0, 2, 1].into(), [0x2001, 0xdb8, 0, 0, 0, 0, 0, 1].into()]),
+                "own.example" => Ok(vec![[192, 0, 2, 77].into()]),
                 "near.example" => Ok(vec![[192, 0, 2, 1].into(), [169, 254, 169, 254].into()]),
                 _ => Err(Unresolved::Unknown),
             },
+        }
+    }
+
+    /// Is `address` one of this machine's own?
+    ///
+    /// # Errors
+    /// The kernel does not tell.
+    pub fn is_own(&self, address: &IpAddr) -> Result<bool, Errno> {
+        match &self.files {
+            Files::Machine(_) => loopback::is_own(*address),
+            #[cfg(any(test, fuzzing))]
+            Files::Given(_) => Ok(*address == IpAddr::from([192, 0, 2, 77])),
         }
     }
 

@@ -1,4 +1,4 @@
-//! More addresses for a loopback. Without one beside 127.0.0.1 the C library takes a
+//! More addresses for a loopback, and which addresses are this machine's own. Without one beside 127.0.0.1 the C library takes a
 //! machine for one without IPv4, and a name for one without an address (AI_ADDRCONFIG).
 
 use std::net::IpAddr;
@@ -26,6 +26,7 @@ const RTA_DST: u16 = 1;
 const IFA_F_NODAD: u8 = 2;
 const RT_SCOPE_HOST: u8 = 254;
 const RTN_LOCAL: u8 = 2;
+const RTN_ANYCAST: u8 = 4;
 /// The number of the loopback in every network namespace.
 const LOOPBACK: u32 = 1;
 
@@ -36,20 +37,14 @@ const PAUSE: i64 = 50_000;
 /// Gives the loopback of this network namespace one more address, and waits until
 /// packets to it arrive.
 pub(crate) fn add(address: IpAddr) -> Result<(), Errno> {
-    let (family, octets) = match &address {
-        IpAddr::V4(address) => (AddressFamily::INET, &address.octets()[..]),
-        IpAddr::V6(address) => (AddressFamily::INET6, &address.octets()[..]),
-    };
-    let bits = u8::try_from(octets.len() * 8).map_err(|_| Errno::INVAL)?;
-    let family = u8::try_from(family.as_raw()).map_err(|_| Errno::INVAL)?;
-    // NETLINK_ROUTE is 0, which a protocol is by default.
-    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
+    let parts = Parts::of(&address)?;
+    let socket = route_socket()?;
 
     let mut new = Message::new(RTM_NEWADDR, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE);
-    new.put(&[family, bits, IFA_F_NODAD, RT_SCOPE_HOST]);
+    new.put(&[parts.family, parts.bits(), IFA_F_NODAD, RT_SCOPE_HOST]);
     new.put(&LOOPBACK.to_ne_bytes());
-    new.attribute(IFA_LOCAL, octets)?;
-    new.attribute(IFA_ADDRESS, octets)?;
+    new.attribute(IFA_LOCAL, parts.octets())?;
+    new.attribute(IFA_ADDRESS, parts.octets())?;
     let (kind, answer) = new.ask(&socket)?;
     // The error, negative.
     match i32::from_ne_bytes([answer[16], answer[17], answer[18], answer[19]]) {
@@ -61,17 +56,78 @@ pub(crate) fn add(address: IpAddr) -> Result<(), Errno> {
     // that is sent before is lost, and sent again after a second.
     let until = sys::now() + PATIENCE;
     loop {
-        let mut get = Message::new(RTM_GETROUTE, NLM_F_REQUEST);
-        get.put(&[family, bits, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-        get.attribute(RTA_DST, octets)?;
-        let (kind, answer) = get.ask(&socket)?;
-        if kind == RTM_NEWROUTE && answer[16 + 7] == RTN_LOCAL {
+        if route(&socket, &parts)? == Ok(RTN_LOCAL) {
             return Ok(());
         }
         if sys::now() > until {
             return Err(Errno::TIMEDOUT);
         }
         let _ = nanosleep(&Timespec { tv_sec: 0, tv_nsec: PAUSE });
+    }
+}
+
+/// True if packets to `address` stay in this machine: an interface of this network
+/// namespace has it, or a route says so.
+pub(crate) fn is_own(address: IpAddr) -> Result<bool, Errno> {
+    match route(&route_socket()?, &Parts::of(&address)?)? {
+        Ok(kind) => Ok(kind == RTN_LOCAL || kind == RTN_ANYCAST),
+        // A security module does not let the question pass.
+        Err(errno @ (Errno::PERM | Errno::NOMEM | Errno::NOBUFS)) => Err(errno),
+        // No route leads there, or there is no IPv6: nothing is there to connect to.
+        Err(_) => Ok(false),
+    }
+}
+
+fn route_socket() -> Result<OwnedFd, Errno> {
+    // NETLINK_ROUTE is 0, which a protocol is by default.
+    socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)
+}
+
+/// An address as rtnetlink has it.
+struct Parts {
+    family: u8,
+    octets: [u8; 16],
+    length: u8,
+}
+
+impl Parts {
+    fn of(address: &IpAddr) -> Result<Self, Errno> {
+        let mut octets = [0; 16];
+        let (family, length) = match address {
+            IpAddr::V4(v4) => {
+                octets[..4].copy_from_slice(&v4.octets());
+                (AddressFamily::INET, 4)
+            }
+            IpAddr::V6(v6) => {
+                octets = v6.octets();
+                (AddressFamily::INET6, 16)
+            }
+        };
+        Ok(Self { family: u8::try_from(family.as_raw()).map_err(|_| Errno::INVAL)?, octets, length })
+    }
+
+    fn octets(&self) -> &[u8] {
+        &self.octets[..self.length.into()]
+    }
+
+    fn bits(&self) -> u8 {
+        self.length * 8
+    }
+}
+
+/// The kind of route that the kernel takes to `address` (RTN_*), or why it takes none.
+fn route(socket: &OwnedFd, address: &Parts) -> Result<Result<u8, Errno>, Errno> {
+    let mut get = Message::new(RTM_GETROUTE, NLM_F_REQUEST);
+    get.put(&[address.family, address.bits(), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    get.attribute(RTA_DST, address.octets())?;
+    let (kind, answer) = get.ask(socket)?;
+    match kind {
+        RTM_NEWROUTE => Ok(Ok(answer[16 + 7])),
+        NLMSG_ERROR => {
+            let errno = i32::from_ne_bytes([answer[16], answer[17], answer[18], answer[19]]);
+            Ok(Err(Errno::from_raw_os_error(-errno)))
+        }
+        _ => Err(Errno::IO),
     }
 }
 

@@ -31,6 +31,7 @@ mod filter;
 mod flags;
 mod forward;
 mod greeting;
+mod helper;
 mod host;
 mod index;
 mod init;
@@ -40,6 +41,7 @@ mod launch;
 #[cfg(test)]
 mod leaf;
 mod loopback;
+mod near;
 mod orphans;
 mod overlay;
 mod pasta;

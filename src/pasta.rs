@@ -1,23 +1,19 @@
 //! `--net pasta`: a network of the jail's own, connected by pasta(1), which
 //! translates between it and ordinary sockets of the caller's.
 
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::{Errno, read};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
 
-use crate::plan::candidates;
 use crate::policy::Hole;
 use crate::program::Program;
-use crate::sys;
 
 /// Why the network could not be connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pasta {
-    /// It is not installed.
-    Missing,
     /// It cannot be started.
     Start(Errno),
     /// It ended before the network stood; it has said why.
@@ -58,10 +54,10 @@ const WORDS: [&CStr; 13] = [
     c"/dev/stdout",
 ];
 
-/// Has pasta connect the network namespace of `pid`; `root`: as root, which it
-/// would give up otherwise, and with it the right to enter. It passes on what comes to
+/// Has the pasta at `path` connect the network namespace of `pid`; `root`: as root, which
+/// it would give up otherwise, and with it the right to enter. It passes on what comes to
 /// the ports of `udp`.
-pub(crate) fn start(pid: Pid, root: bool, udp: &[Hole]) -> Result<Running, Pasta> {
+pub(crate) fn start(path: &CStr, pid: Pid, root: bool, udp: &[Hole]) -> Result<Running, Pasta> {
     let mut words = WORDS.map(CStr::to_owned).to_vec();
     if udp.is_empty() {
         words.extend([c"-u", c"none"].map(CStr::to_owned));
@@ -75,14 +71,10 @@ pub(crate) fn start(pid: Pid, root: bool, udp: &[Hole]) -> Result<Running, Pasta
         words.extend([c"--runas", c"0:0"].map(CStr::to_owned));
     }
     words.extend(CString::new(pid.to_string()));
-    let paths = candidates(OsStr::new("pasta"), &sys::environment()).unwrap_or_default();
     let (says, stdout) = pipe_with(PipeFlags::CLOEXEC).map_err(Pasta::Start)?;
     // It keeps the network namespace alive, and so would not notice the launcher's death.
-    match Program::start(&paths, words, stdout.as_fd()) {
-        Ok(process) => Ok(Running { process, says: Some(says) }),
-        Err(Errno::NOENT) => Err(Pasta::Missing),
-        Err(errno) => Err(Pasta::Start(errno)),
-    }
+    let process = Program::start(path, words, stdout.as_fd()).map_err(Pasta::Start)?;
+    Ok(Running { process, says: Some(says) })
 }
 
 impl Running {

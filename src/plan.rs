@@ -14,6 +14,7 @@ use crate::denied::Trace;
 use crate::endpoint::Endpoint;
 use crate::error::{Asked, Error, Layer, Words, said};
 use crate::filter::{self, Change, Filter};
+use crate::helper::Unusable;
 use crate::host::{CALLERS, CgroupDir, Host, Opened};
 use crate::index::Index;
 use crate::landlock::{self, HAS_FILES, HAS_PORTS, Ruleset};
@@ -179,7 +180,7 @@ pub enum Op {
     NoUserNamespaces,
     /// Wait until the launcher has had the network connected by pasta(1), which passes
     /// datagrams on, too.
-    AwaitNetwork { udp: Vec<Hole> },
+    AwaitNetwork { pasta: CString, udp: Vec<Hole> },
     /// Wait until the launcher relays what is published.
     AwaitPublisher,
     /// Tell the launcher which namespaces these are.
@@ -465,7 +466,8 @@ pub fn build(policy: &mut Policy, host: &Host) -> Result<Plan, Error> {
     if policy.net.value == Net::Pasta {
         // While process 1 can still be looked into: pasta opens its namespaces.
         let udp = policy.publish.iter().map(|(hole, _)| *hole).filter(|hole| hole.udp).collect();
-        inside.push(Step { op: Op::AwaitNetwork { udp }, asked: policy.net.asked });
+        let pasta = pasta(host, policy.net.asked)?;
+        inside.push(Step { op: Op::AwaitNetwork { pasta, udp }, asked: policy.net.asked });
     }
     let tcp = || policy.publish.iter().filter(|(hole, _)| !hole.udp);
     if let Some((_, asked)) = tcp().next() {
@@ -746,6 +748,21 @@ fn ids(policy: &Policy, caller: Ids) -> Ids {
     Ids { uid: policy.uid.as_ref().map_or(caller.uid, |s| s.value), gid: policy.gid.as_ref().map_or(caller.gid, |s| s.value) }
 }
 
+/// Where pasta(1) is.
+fn pasta(host: &Host, asked: Option<Asked>) -> Result<CString, Error> {
+    let (problem, remedy): (Words, Words) = match host.pasta() {
+        Ok(pasta) => return Ok(pasta),
+        Err(Unusable::Missing) => (
+            "pasta is not installed in a system directory such as /usr/bin".into(),
+            "install it (Debian: apt-get install passt), or say --net none".into(),
+        ),
+        Err(Unusable::Refused(refused)) => {
+            (refused.to_string().into(), format!("{}; or say --net none", &*refused.remedy()).into())
+        }
+    };
+    Err(Error::usage(asked, problem, remedy).met("connect the network", Layer::Files))
+}
+
 /// How many ids a system has: Debian's nobody is 65534.
 const SYSTEM_IDS: u32 = 65_535;
 
@@ -795,7 +812,10 @@ pub fn subids(caller: Ids, facts: &Subordinate, asked: &Asked) -> Result<Subids,
             Mapper::Ready(path) => mappers.push(path.clone()),
             Mapper::Missing => {
                 let remedy = "install it (Debian: apt-get install uidmap), or say --fakeroot";
-                return Err(refuse(format!("{name} is not in PATH"), remedy.into()));
+                return Err(refuse(format!("{name} is not installed in a system directory such as /usr/bin"), remedy.into()));
+            }
+            Mapper::Refused(refused) => {
+                return Err(refuse(refused.to_string(), format!("{}; or say --fakeroot", &*refused.remedy()).into()));
             }
             Mapper::Powerless(path) => {
                 let path = shown(OsStr::from_bytes(path.to_bytes()));

@@ -3,6 +3,7 @@
 use super::*;
 use crate::args::parse;
 use crate::explain;
+use crate::helper::{Refused, Why};
 use crate::policy::{Degradable, Request, interpret};
 use rustix::io::Errno;
 
@@ -508,8 +509,15 @@ fn subordinate_ids_that_are_not_there_are_refused() {
         planned_on(&host, "--subids true").map_or_else(|error| error.to_string(), |_| "taken".into())
     };
     type Change = fn(&mut Subordinate);
-    let cases: [(Change, &str); 10] = [
-        (|s| s.mappers[1] = Mapper::Missing, "newgidmap is not in PATH"),
+    let cases: [(Change, &str); 11] = [
+        (|s| s.mappers[1] = Mapper::Missing, "newgidmap is not installed in a system directory such as /usr/bin"),
+        (
+            |s| {
+                let (program, at) = ("/usr/local/bin/newuidmap".into(), "/usr/local".into());
+                s.mappers[0] = Mapper::Refused(Refused { program, at, why: Why::Group(50) });
+            },
+            "does not run /usr/local/bin/newuidmap: its directory /usr/local is writable by group 50\njail: refused by the file system; as root: chmod g-w /usr/local; or say --fakeroot",
+        ),
         (|s| s.mappers[0] = Mapper::Powerless(c"/x/newuidmap".into()), "/x/newuidmap is not set-user-ID root"),
         (|s| s.no_new_privileges = true, "refused by the kernel; start it where they may"),
         (|s| s.ranges[0].clear(), "usermod --add-subuids 165536-231071 u"),

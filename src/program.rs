@@ -1,14 +1,16 @@
 //! Programs of the machine's that the launcher has work for a jail: pasta(1),
 //! newuidmap(1). Not std's Command, which can do much more, and takes 12 KB for it.
+//! Which file is one, `helper` says.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
-use rustix::process::{Pid, WaitOptions, getpid, getppid, setpgid, waitpid};
-use rustix::stdio::{dup2_stdin, dup2_stdout};
+use rustix::process::{Pid, WaitOptions, chdir, getpid, getppid, setpgid, waitpid};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
+use crate::helper;
 use crate::sys::{self, SignalSet, Stack, Words};
 
 /// One that runs; it ends with this.
@@ -19,19 +21,21 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts the first of `paths` that there is, with this process's environment, nothing
-    /// to read, and a descriptor to write to; its own words go to standard error.
-    pub(crate) fn start(paths: &[CString], words: Vec<CString>, stdout: BorrowedFd<'_>) -> Result<Self, Errno> {
+    /// Starts the program at `path`, with nothing to read, and a descriptor to write to;
+    /// its own words go to standard error. Of what the caller has given the launcher it
+    /// gets nothing else: no variable, no working directory, no descriptor.
+    pub(crate) fn start(path: &CStr, words: Vec<CString>, stdout: BorrowedFd<'_>) -> Result<Self, Errno> {
         let null = openat(CWD, c"/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         // The launcher may have let go of its standard streams: at its own place one would
         // be closed by exec.
         let (null, stdout) = (fcntl_dupfd_cloexec(null, 3)?, fcntl_dupfd_cloexec(stdout, 3)?);
         let (words, us) = (Words::new(words), getpid());
+        let environment = Words::new(vec![helper::ENVIRONMENT.to_owned()]);
         // The new process's to write, which has this one's memory.
         let mut failed = Ok(());
         let mut become_it = || {
             let ready = ready(us, &null, &stdout);
-            failed = ready.and_then(|()| Err(execute(paths, &words)));
+            failed = ready.and_then(|()| Err(sys::execve(path, &words, &environment)));
             127
         };
         let pid = sys::clone_until_exec(&Stack::new(), &mut become_it)?;
@@ -84,18 +88,12 @@ fn ready(us: Pid, null: &OwnedFd, stdout: &OwnedFd) -> Result<(), Errno> {
     setpgid(None, None)?;
     dup2_stdin(null)?;
     dup2_stdout(stdout)?;
-    SignalSet::of(&[]).set_blocked().map(drop)
-}
-
-/// As execvp(3): comes back with what is wrong with all of `paths`.
-fn execute(paths: &[CString], words: &Words) -> Errno {
-    let mut worst = Errno::NOENT;
-    for path in paths {
-        match sys::execve_as_we_are(path, words) {
-            Errno::NOENT | Errno::NOTDIR => {}
-            Errno::ACCESS => worst = Errno::ACCESS,
-            errno => return errno,
-        }
+    if !sys::is_open(2) {
+        // Or the next file that it opens would be told what goes wrong.
+        dup2_stderr(null)?;
     }
-    worst
+    sys::close_all_but(3, &[], &[])?;
+    // The caller's may be one that a jailed command filled.
+    chdir(c"/")?;
+    SignalSet::of(&[]).set_blocked().map(drop)
 }

@@ -6,9 +6,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use crate::endpoint::{Endpoint, Machine};
-use crate::error::{Asked, Error, Layer};
+use rustix::io::Errno;
+
+use crate::endpoint::{Endpoint, Machine, is_one_machine};
+use crate::error::{Asked, Error, Layer, said};
 use crate::host::Host;
+use crate::near::{self, Near};
 use crate::plan::{Op, Step};
 use crate::policy::Policy;
 use crate::resolver::Unresolved;
@@ -231,9 +234,23 @@ fn named(machine: &Machine, port: u16, host: &Host, asked: &Asked) -> Result<Vec
         Ok(addresses) => addresses,
         Err(Unresolved::NoResolver) => {
             return refuse(
-                "getent(1), which asks this machine's resolver, is not there".into(),
+                "getent(1), which asks this machine's resolver, is not installed in a system directory such as /usr/bin".into(),
                 Layer::Files,
                 format!("install it (it comes with the C library), or say which address it is: {machine}:{port}=ADDRESS:{port}"),
+            );
+        }
+        Err(Unresolved::Refused(refused)) => {
+            return refuse(
+                refused.to_string(),
+                Layer::Files,
+                format!("{}; or say which address it is: {machine}:{port}=ADDRESS:{port}", &*refused.remedy()),
+            );
+        }
+        Err(Unresolved::Start(errno)) => {
+            return refuse(
+                format!("getent(1), which asks this machine's resolver, cannot be started: {}", said(errno)),
+                Layer::Kernel,
+                format!("see ulimit -u and ulimit -n, or say which address it is: {machine}:{port}=ADDRESS:{port}"),
             );
         }
         Err(Unresolved::Unknown) => {
@@ -244,28 +261,27 @@ fn named(machine: &Machine, port: u16, host: &Host, asked: &Asked) -> Result<Vec
             );
         }
     };
-    // Who owns a name could make it lead to what only this machine, or its cloud's
-    // metadata service, trusts it with.
-    match addresses.iter().find(|address| is_near(address)) {
-        None => Ok(addresses),
-        Some(near) => {
-            let shown = Machine::Address(*near);
-            refuse(
-                format!("the name leads to {near}, which is this machine or its link alone"),
-                Layer::Resolver,
-                format!("if that is meant, say so: {machine}:{port}={shown}:{port}"),
-            )
+    for address in &addresses {
+        let near = match near::near(*address) {
+            None if host.is_own(address).map_err(|errno| own_unknown(machine, port, errno, asked))? => Some(Near::Own),
+            near => near,
+        };
+        if let Some(near) = near {
+            let shown = Machine::Address(*address);
+            let remedy = if is_one_machine(*address) {
+                format!("if that is meant, say so: {machine}:{port}={shown}:{port}")
+            } else {
+                format!("say which address is meant: {machine}:{port}=ADDRESS:{port}")
+            };
+            return refuse(format!("the name leads to {address}, which is {near}"), Layer::Resolver, remedy);
         }
     }
+    Ok(addresses)
 }
 
-/// Is it an address that names this machine, its link, or nobody?
-fn is_near(address: &IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => {
-            let this_network = v4.octets()[0] == 0;
-            v4.is_loopback() || v4.is_link_local() || v4.is_multicast() || v4.is_broadcast() || this_network
-        }
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unspecified() || v6.is_multicast() || v6.is_unicast_link_local(),
-    }
+/// The kernel does not tell whether an address is this machine's own.
+fn own_unknown(machine: &Machine, port: u16, errno: Errno, asked: &Asked) -> Error {
+    let remedy = format!("say which address it is: {machine}:{port}=ADDRESS:{port}");
+    let error = Error::usage(*asked, said(errno), remedy).numbered(errno);
+    error.met(format!("find out whether {machine} is this machine"), Layer::Kernel)
 }

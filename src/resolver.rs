@@ -1,21 +1,25 @@
 //! The addresses of a name.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::CString;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 
+use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use crate::helper::{self, Refused, Unusable};
 use crate::host::read_all;
-use crate::plan::candidates;
 use crate::program::Program;
-use crate::sys;
 
 /// Why a name has no address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unresolved {
     /// There is no getent(1).
     NoResolver,
+    /// There is one, and the launcher does not run it.
+    Refused(Refused),
+    /// getent(1) cannot be started.
+    Start(Errno),
     /// Nobody knows the name.
     Unknown,
 }
@@ -27,9 +31,12 @@ pub enum Unresolved {
 /// Where it knows nothing, or there is none to be asked.
 pub fn resolve(name: &str) -> Result<Vec<IpAddr>, Unresolved> {
     let words = ["getent", "ahosts", name].iter().filter_map(|word| CString::new(*word).ok()).collect();
-    let paths = candidates(OsStr::new("getent"), &sys::environment()).unwrap_or_default();
-    let (says, stdout) = pipe_with(PipeFlags::CLOEXEC).map_err(|_| Unresolved::NoResolver)?;
-    let mut getent = Program::start(&paths, words, stdout.as_fd()).map_err(|_| Unresolved::NoResolver)?;
+    let getent = helper::find("getent").map_err(|unusable| match unusable {
+        Unusable::Missing => Unresolved::NoResolver,
+        Unusable::Refused(refused) => Unresolved::Refused(refused),
+    })?;
+    let (says, stdout) = pipe_with(PipeFlags::CLOEXEC).map_err(Unresolved::Start)?;
+    let mut getent = Program::start(&getent, words, stdout.as_fd()).map_err(Unresolved::Start)?;
     drop(stdout);
     let said = read_all(says.as_fd()).unwrap_or_default();
     getent.wait();

@@ -3,7 +3,6 @@
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::slice;
 
 use rustix::io::{Errno, read};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -51,7 +50,7 @@ pub(crate) fn start(pid: Pid, subids: &Subids, arguments: &Arguments) -> Result<
     for (index, (mapper, ranges)) in
         [(&subids.mappers[0], &subids.uids), (&subids.mappers[1], &subids.gids)].into_iter().enumerate()
     {
-        let process = Program::start(slice::from_ref(mapper), words(mapper, pid, ranges), end.as_fd());
+        let process = Program::start(mapper, words(mapper, pid, ranges), end.as_fd());
         let process = process.map_err(|errno| Unmapped::Start(index, errno))?;
         watched.push(pidfd_open(process.pid(), PidfdFlags::empty()).map_err(Unmapped::Watch)?);
         running.processes.push(process);

@@ -1,12 +1,12 @@
 //! What this machine has for `--subids`: the ids that /etc/subuid and /etc/subgid give
 //! the caller, and the programs that map them. Read, never changed.
 
-use std::ffi::{CStr, CString, OsStr};
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::{CStr, CString};
 use std::path::Path;
 
-use rustix::fs::{Access, AtFlags, CWD, FileType, StatVfsMountFlags, accessat, getxattr, stat, statvfs};
+use rustix::fs::{StatVfsMountFlags, getxattr, stat, statvfs};
 
+use crate::helper::{self, Refused};
 use crate::host;
 
 /// The files, that for users first.
@@ -18,8 +18,10 @@ pub const MAPPERS: [&str; 2] = ["newuidmap", "newgidmap"];
 /// One of the programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mapper {
-    /// It is in no directory of PATH.
+    /// No directory of the system has it.
     Missing,
+    /// It is there, and the launcher does not run it.
+    Refused(Refused),
     /// It is there, and has no more privilege than the caller.
     Powerless(CString),
     /// It is there.
@@ -42,8 +44,8 @@ pub struct Subordinate {
 }
 
 impl Subordinate {
-    /// Reads it for the caller `uid`; `path` is its PATH.
-    pub fn observe(uid: u32, path: Option<&OsStr>) -> Self {
+    /// Reads it for the caller `uid`.
+    pub fn observe(uid: u32) -> Self {
         let file = |path: &str| host::read(Path::new(path)).unwrap_or_default();
         let name = name(&file("/etc/passwd"), uid);
         let files = FILES.map(file);
@@ -51,7 +53,7 @@ impl Subordinate {
         Self {
             ranges: [0, 1].map(|of| ranges(&files[of], name.as_deref(), uid)),
             free: [0, 1].map(|of| free(&files[of])),
-            mappers: MAPPERS.map(|name| mapper(name, uid, path.unwrap_or_default())),
+            mappers: MAPPERS.map(|name| mapper(name, uid)),
             no_new_privileges: uid != 0 && status.split(|b| *b == b'\n').any(|line| line == b"NoNewPrivs:\t1"),
             name,
         }
@@ -93,22 +95,23 @@ fn free(file: &[u8]) -> u32 {
     lines(file).filter_map(|fields| line(&fields)).map(|(_, first, count)| first + count).fold(100_000, u32::max)
 }
 
-/// A program as execvp(3) would find it.
-fn mapper(name: &str, uid: u32, path: &OsStr) -> Mapper {
-    let found = path.as_bytes().split(|b| *b == b':').filter(|dir| dir.first() == Some(&b'/')).find_map(|dir| {
-        let path = Path::new(OsStr::from_bytes(dir)).join(name);
-        let file = stat(&path).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
-            && accessat(CWD, &path, Access::EXEC_OK, AtFlags::EACCESS).is_ok();
-        CString::new(path.as_os_str().as_bytes()).ok().filter(|_| file)
-    });
-    match found {
-        None => Mapper::Missing,
-        Some(path) if uid == 0 || has_power(&path) => Mapper::Ready(path),
-        Some(path) => Mapper::Powerless(path),
+/// The first of the system's programs `name` that can map ids; otherwise why the first
+/// that there is cannot.
+fn mapper(name: &str, uid: u32) -> Mapper {
+    let mut unusable = None;
+    for found in helper::all(name) {
+        let found = match found {
+            Ok(path) if uid == 0 || has_power(&path) => return Mapper::Ready(path),
+            Ok(path) => Mapper::Powerless(path),
+            Err(refused) => Mapper::Refused(refused),
+        };
+        unusable.get_or_insert(found);
     }
+    unusable.unwrap_or(Mapper::Missing)
 }
 
-/// Is it set-user-ID root, or has it capabilities of its own, where that counts?
+/// Is it set-user-ID root, or has it capabilities of its own, where that counts? Root of
+/// any user namespace can give capabilities to files of its own; but `path` is root's.
 fn has_power(path: &CStr) -> bool {
     const SET_UID: u32 = 0o4000;
     let set_uid = stat(path).is_ok_and(|stat| stat.st_mode & SET_UID != 0 && stat.st_uid == 0);
@@ -140,10 +143,10 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_sought_in_path_and_its_power_seen() {
-        assert_eq!(mapper("newuidmap", 1000, OsStr::new("/nowhere:bin:")), Mapper::Missing);
+    fn a_program_is_sought_in_the_systems_directories_and_its_power_seen() {
+        assert_eq!(mapper("no-such-program", 1000), Mapper::Missing);
         // Some program that has no power.
-        assert_eq!(mapper("env", 1000, OsStr::new("/nowhere:/usr/bin")), Mapper::Powerless(c"/usr/bin/env".into()));
-        assert_eq!(mapper("env", 0, OsStr::new("/usr/bin")), Mapper::Ready(c"/usr/bin/env".into()));
+        assert_eq!(mapper("env", 1000), Mapper::Powerless(c"/usr/bin/env".into()));
+        assert_eq!(mapper("env", 0), Mapper::Ready(c"/usr/bin/env".into()));
     }
 }

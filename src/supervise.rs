@@ -373,10 +373,9 @@ impl<'a> Supervisor<'a> {
             return Ok(());
         }
         let root = rustix::process::geteuid().is_root();
-        let udp =
-            self.plan.inside.iter().find_map(|step| if let Op::AwaitNetwork { udp } = &step.op { Some(&udp[..]) } else { None });
-        let udp = udp.unwrap_or_default();
-        self.pasta = Some(pasta::start(self.child, root, udp).map_err(Failure::Pasta)?);
+        let network = |step: &'a Step| if let Op::AwaitNetwork { pasta, udp } = &step.op { Some((pasta, udp)) } else { None };
+        let Some((program, udp)) = self.plan.inside.iter().find_map(network) else { return Ok(()) };
+        self.pasta = Some(pasta::start(program, self.child, root, udp).map_err(Failure::Pasta)?);
         self.told.published.extend(udp);
         Ok(())
     }

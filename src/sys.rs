@@ -359,15 +359,6 @@ pub(crate) fn environment() -> Vec<(OsString, OsString)> {
     }
 }
 
-/// execve(2) with this process's own environment. Returns only when it failed.
-pub(crate) fn execve_as_we_are(path: &CStr, argv: &Words) -> Errno {
-    // SAFETY: nothing in this program changes it.
-    let environment = unsafe { environ };
-    // SAFETY: both arrays end in null (see Words), and their strings in NUL.
-    let returned = unsafe { libc::execve(path.as_ptr(), argv.pointers.as_ptr(), environment) };
-    check(c_long::from(returned)).err().unwrap_or(Errno::IO)
-}
-
 /// execve(2). Returns only when it failed.
 ///
 /// `argv` and `envp` must end in a null pointer; `Words::new` makes them so.

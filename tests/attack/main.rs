@@ -9,6 +9,7 @@ mod kit;
 mod launch;
 mod network;
 mod processes;
+mod programs;
 mod resources;
 mod terminal;
 

@@ -235,6 +235,36 @@ pub fn outside_in(dir: &Path, as_root: bool, script: &str) -> Outcome {
     outcome(shell)
 }
 
+/// Shell functions for root in a mount namespace of its own: `as_user COMMAND...` runs a
+/// command as the user, and `over DIR` lets what lies in DIR be changed for this
+/// namespace alone.
+const APART: &str = r#"
+as_user() { setpriv --reuid=$USER_ID --regid=$USER_ID --clear-groups -- "$@"; }
+over() {
+    mount -t tmpfs -o mode=755 over /mnt && mkdir /mnt/upper /mnt/work &&
+    mount -t overlay -o "lowerdir=$1,upperdir=/mnt/upper,workdir=/mnt/work" over "$1" && umount -l /mnt
+}
+"#;
+
+/// Runs a shell script as root in `dir`, with mounts and, where `unshare` says so, other
+/// things of its own; it finds `jail` in PATH. None, loudly, where we are not root.
+pub fn apart_command(dir: &Path, unshare: &str, script: &str) -> Option<Command> {
+    can_jail();
+    if !we_are_root() {
+        skip("this needs root, who alone can change the system's directories");
+        return None;
+    }
+    let mut shell = command(Path::new("/usr/bin/unshare"), dir, true);
+    shell.args(["-m", "--propagation", "private"]).args(unshare.split_whitespace());
+    shell.args(["sh", "-c", &format!("{APART}{script}")]).env("USER_ID", USER.to_string());
+    shell.env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", jail().parent().unwrap().display()));
+    Some(shell)
+}
+
+pub fn apart(dir: &Path, script: &str) -> Option<Outcome> {
+    apart_command(dir, "", script).map(outcome)
+}
+
 /// A launch that stands still once its plan is made and before anything is: it reads
 /// a `--file 0` that has no end until `goes_on`.
 pub struct Held {
