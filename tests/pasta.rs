@@ -88,10 +88,10 @@ fn it_ends_with_the_command_and_with_the_launcher() {
 
 #[test]
 fn without_pasta_the_package_is_named() {
-    let mut command = command(Path::new("/usr/bin/env"), Path::new("/"), false);
-    command.arg("PATH=/nowhere").arg(jail()).args(["--net", "pasta", "--", "/bin/true"]);
-    let out = outcome(command);
-    out.refused(&["--net pasta: connect the network: pasta is not in PATH", "apt-get install passt"]);
+    let script = "over /usr; rm -f /usr/bin/pasta; as_user jail --net pasta -- true";
+    let Some(out) = apart(Path::new("/"), script) else { return };
+    let problem = "--net pasta: connect the network: pasta is not installed in a system directory such as /usr/bin";
+    out.refused(&[problem, "apt-get install passt"]);
 }
 
 #[test]
@@ -99,11 +99,15 @@ fn a_signal_ends_the_launch_while_pasta_takes_its_time() {
     for (signal, number) in [("TERM", "15"), ("INT", "2"), ("HUP", "1")] {
         let s = Scratch::new();
         // One that never says that the network stands.
-        let slow = s.file("bin/pasta", "#!/bin/sh\necho $$ > started.new; mv started.new started\nexec sleep 1000\n");
+        let slow = "#!/bin/sh\ncd DIR; echo $$ > started.new; mv started.new started\nexec sleep 1000\n";
+        let slow = s.file("pasta", &slow.replace("DIR", &s.0.display().to_string()));
         std::fs::set_permissions(&slow, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        let mut jail = command(jail(), &s.0, false);
-        jail.args(["--net", "pasta", "--", "echo", "ran"]);
-        jail.env("PATH", format!("{}:/usr/bin:/bin", s.0.join("bin").display()));
+        let user = format!("setpriv --reuid={USER} --regid={USER} --clear-groups");
+        let script = format!(
+            "over /usr; rm -f /usr/bin/pasta; cp pasta /usr/bin; exec {user} {} --net pasta -- echo ran",
+            jail().display()
+        );
+        let Some(mut jail) = apart_command(&s.0, "", &script) else { return };
         let mut jail = jail.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let start = Instant::now();
         while !s.0.join("started").exists() {

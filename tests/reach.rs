@@ -184,29 +184,32 @@ fn names_are_the_resolvers_and_near_addresses_are_not_a_names() {
     assert_eq!(out.out, "");
     // A resolver of our own making.
     let s = Scratch::new();
-    let getent = s.file("bin/getent", "#!/bin/sh\n[ \"$1 $#\" = 'ahosts 2' ] && case $2 in far.test) echo '192.0.2.1 STREAM far.test'; echo '192.0.2.1 DGRAM'; echo '2001:db8::1 STREAM';; *.test) echo \"${2%.test} STREAM\";; *) exit 2; esac\n");
+    let getent = s.file("getent", "#!/bin/sh\n[ \"$1 $#\" = 'ahosts 2' ] && case $2 in far.test) echo '192.0.2.1 STREAM far.test'; echo '192.0.2.1 DGRAM'; echo '2001:db8::1 STREAM';; *.test) echo \"${2%.test} STREAM\";; *) exit 2; esac\n");
     mode(&getent, 0o755);
-    let path = format!("PATH={}:$PATH", s.0.join("bin").display());
     let explain = |name: &str| {
-        outside_in(Path::new("/"), false, &format!("{path} jail --reach {name}:443 --explain -- true | grep reach: || true"))
+        let line = format!("as_user jail --reach {name}:443 --explain -- true | grep reach: || true");
+        apart(&s.0, &format!("chown 0 getent; mount --bind getent /usr/bin/getent; {line}"))
     };
-    assert!(
-        explain("far.test").out.contains("reach: far.test:443 inside is 192.0.2.1:443 or [2001:db8::1]:443 outside"),
-        "{}",
-        explain("far.test").out
-    );
-    for near in ["127.0.0.1", "127.9.9.9", "169.254.169.254", "0.0.0.0", "255.255.255.255", "224.0.0.1"] {
-        let out = explain(&format!("{near}.test"));
+    let Some(far) = explain("far.test") else { return };
+    assert!(far.out.contains("reach: far.test:443 inside is 192.0.2.1:443 or [2001:db8::1]:443 outside"), "{far:?}");
+    for (near, which) in [
+        ("127.0.0.1", "this machine's loopback"),
+        ("127.9.9.9", "this machine's loopback"),
+        ("169.254.169.254", "an address of this machine's link alone"),
+        ("0.0.0.0", "not the address of a single machine"),
+        ("255.255.255.255", "not the address of a single machine"),
+        ("224.0.0.1", "not the address of a single machine"),
+    ] {
         // Such a name is no name at all: it ends in letters.
-        assert!(out.err.contains(&format!("the name leads to {near}, which is this machine or its link alone")), "{}", out.err);
-        assert!(out.err.contains(&format!(":443={near}:443")), "{}", out.err);
+        let out = explain(&format!("{near}.test")).unwrap();
+        assert!(out.err.contains(&format!("the name leads to {near}, which is {which}")), "{}", out.err);
+        let hint = if which.starts_with("not") { "ADDRESS" } else { near };
+        assert!(out.err.contains(&format!("{near}.test:443={hint}:443")), "{}", out.err);
     }
-    let out = outside_in(
-        Path::new("/"),
-        false,
-        &format!("PATH={} {} --reach far.test:443 -- /bin/true", s.0.display(), jail().display()),
-    );
-    out.refused(&["getent(1), which asks this machine's resolver, is not there"]);
+    let script = "over /usr; rm -f /usr/bin/getent; as_user jail --reach far.test:443 -- true";
+    apart(&s.0, script)
+        .unwrap()
+        .refused(&["getent(1), which asks this machine's resolver, is not installed in a system directory"]);
 }
 
 #[test]

@@ -140,8 +140,10 @@ fn what_is_missing_is_named_with_the_remedy() {
         None => assert!(!we_are_root()),
     };
     let etc = || Etc::new(&s);
-    let missing = ["newuidmap is not in PATH", "apt-get install uidmap"];
-    refused(etc(), "as_user env PATH=/nowhere $(command -v jail) --subids -- true", &missing);
+    // /usr as it is, but for what is changed in it.
+    let over = "mkdir u; mount -t tmpfs -o mode=755 x u; mkdir u/u u/w; mount -t overlay -o lowerdir=/usr,upperdir=u/u,workdir=u/w x /usr; umount -l u; rmdir u;";
+    let missing = ["newuidmap is not installed in a system directory such as /usr/bin", "apt-get install uidmap"];
+    refused(etc(), &format!("{over} rm /usr/bin/new[ug]idmap; {line}"), &missing);
     refused(
         Etc { subuid: "other:100000:65536\n", ..etc() },
         line,
@@ -165,13 +167,8 @@ fn what_is_missing_is_named_with_the_remedy() {
     // What was given passes; what the programs then say is passed on.
     let elsewhere = "setpriv --reuid=54321 --regid=20 --clear-groups jail --subids -- true";
     refused(etc(), elsewhere, &["newuidmap: Target", "newuidmap refused", "it says why above", "in its own group"]);
-    let powerless = format!(
-        "mkdir bin && cp /usr/bin/new[ug]idmap bin && as_user env PATH={}/bin:$PATH jail --subids -- true",
-        s.0.display()
-    );
-    refused(etc(), &powerless, &["bin/newuidmap is not set-user-ID root", "chmod u+s"]);
-    // A directory that anyone may have put it in is not looked at.
-    refused(etc(), "cd bin && as_user env PATH=:.: $(command -v jail) --subids -- true", &missing);
+    let powerless = format!("{over} chmod u-s /usr/bin/newuidmap; {line}");
+    refused(etc(), &powerless, &["/usr/bin/newuidmap is not set-user-ID root", "chmod u+s /usr/bin/newuidmap"]);
 }
 
 #[test]
@@ -185,7 +182,8 @@ fn programs_with_capabilities_of_their_own_do_as_well() {
         );
         outside_in(&s.0, true, &format!("python3 -c '{set}'")).good();
     }
-    let line = format!("as_user env PATH={}/bin:$PATH jail --subids --rw . -- sh -c \"{IDS}\"", s.0.display());
+    let bind = "mount --bind bin/newuidmap /usr/bin/newuidmap && mount --bind bin/newgidmap /usr/bin/newgidmap";
+    let line = format!("{bind} && as_user jail --subids --rw . -- sh -c \"{IDS}\"");
     assert!(Etc::new(&s).run(&line).unwrap().good().starts_with(" 0 54321 1\n 1 100000 65536\n"));
 }
 
@@ -225,8 +223,8 @@ fn hanging(s: &Scratch, flags: &str) -> Option<(Child, Vec<PathBuf>)> {
         std::fs::set_permissions(&program, PermissionsExt::from_mode(0o4755)).unwrap();
     }
     let script = format!(
-        "exec setpriv --reuid={USER} --regid={USER} --clear-groups -- env PATH={}/bin:$PATH jail --subids {flags} -- echo ran",
-        s.0.display()
+        "for n in newuidmap newgidmap; do chown 0 bin/$n; chmod 4755 bin/$n; mount --bind bin/$n /usr/bin/$n; done
+        exec setpriv --reuid={USER} --regid={USER} --clear-groups -- jail --subids {flags} -- echo ran"
     );
     let mut command = Etc::new(s).command(&script)?;
     let launcher = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
