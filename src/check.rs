@@ -2,7 +2,8 @@
 //! for real, in a throw-away jail of that layer alone: nothing but trying tells
 //! what a sysctl, a security module or a container around us lets through.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -12,6 +13,7 @@ use rustix::process::{WaitOptions, waitpid};
 use crate::diagnose::{self, Signs};
 use crate::error::{Asked, Error, Layer, Words, said};
 use crate::filter;
+use crate::helper::{self, Unusable};
 use crate::host::Host;
 use crate::landlock::HAS_FILES;
 use crate::launch::{self, Failure, Passed};
@@ -19,7 +21,7 @@ use crate::plan::{self, Command, Ids, Limits, Op, Over, Plan, Step};
 use crate::policy::{Degradable, Format, Init, Policy, Setting};
 use crate::report::Report;
 use crate::sys::{self, Arguments, Cloned};
-use crate::text::json;
+use crate::text::{json, shown};
 
 /// What was found of one layer.
 struct Finding {
@@ -209,6 +211,8 @@ pub fn run(policy: &mut Policy, host: &mut Host, arguments: &Arguments, format: 
     findings.push(overlay(host, arguments, &signs));
     findings.push(subids(host, arguments, &signs));
     findings.push(uptime(host, arguments, &signs));
+    findings.push(program("getent", "names of --reach", "install it (it comes with the C library)"));
+    findings.push(program("pasta", "--net pasta", "install it (Debian: apt-get install passt)"));
 
     // All of it together, up to the command, which is none.
     let whole = |policy: &mut Policy| {
@@ -368,6 +372,19 @@ fn optional(layer: &'static str, tried: Result<String, Error>) -> Finding {
 fn uptime(host: &Host, arguments: &Arguments, signs: &Signs) -> Finding {
     let ops = vec![MapIds(host).op(), Op::Uptime { now: Duration::ZERO }];
     optional("time namespace", try_out(&bare(libc::CLONE_NEWUSER, ops), arguments, signs).map(|()| "--uptime".into()))
+}
+
+/// Not needed by a jail without flags either. The program is found and not run.
+fn program(name: &'static str, serves: &str, install: &'static str) -> Finding {
+    let refuse = |problem: String, remedy: Words| Err(Error::usage(None, problem, remedy).met("", Layer::Files));
+    let found = match helper::find(name) {
+        Ok(path) => Ok(format!("{serves}; by {}", shown(OsStr::from_bytes(path.to_bytes())))),
+        Err(Unusable::Missing) => {
+            refuse(format!("{name} is not installed in a system directory such as /usr/bin"), install.into())
+        }
+        Err(Unusable::Refused(refused)) => refuse(refused.to_string(), refused.remedy()),
+    };
+    optional(name, found)
 }
 
 fn text(findings: &[Finding]) -> String {

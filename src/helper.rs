@@ -178,9 +178,9 @@ fn check(program: &Path) -> Result<bool, (PathBuf, Why)> {
         if let Err(why) = trusted(&at, &here, kind, &root) {
             return Err((at, why));
         }
-        match kind {
-            FileType::Directory => {}
-            FileType::Symlink => {
+        match (kind, names.is_empty()) {
+            (FileType::Directory, _) => {}
+            (FileType::Symlink, _) => {
                 links += 1;
                 let target = if links > LINKS { Err(Errno::LOOP) } else { readlinkat(CWD, &at, Vec::new()) };
                 match target {
@@ -188,13 +188,13 @@ fn check(program: &Path) -> Result<bool, (PathBuf, Why)> {
                     Err(errno) => return Err((at, Why::Hidden(errno))),
                 }
             }
-            FileType::RegularFile if names.is_empty() => {
+            (FileType::RegularFile, true) => {
                 let executable = accessat(CWD, &at, Access::EXEC_OK, AtFlags::EACCESS);
                 return if executable.is_ok() { Ok(true) } else { Err((at, Why::NotExecutable)) };
             }
-            _ if names.is_empty() => return Err((at, Why::NotAFile)),
+            (_, true) => return Err((at, Why::NotAFile)),
             // As the kernel's ENOTDIR.
-            _ => return Ok(false),
+            (_, false) => return Ok(false),
         }
     }
     // It ended at a directory.
@@ -232,15 +232,12 @@ fn owned_by_no_user_here(at: &Path, stat: &Stat, kind: FileType, root: &Stat) ->
     if stat.st_uid == nobody {
         return true;
     }
-    let dir = match kind {
-        FileType::Directory => at,
-        // The directory that holds a link was found good before.
-        FileType::Symlink => Path::new("/"),
-        _ => return false,
-    };
+    // The directory that holds a link was found good before.
+    let dir = if kind == FileType::Directory { at } else { Path::new("/") };
     let read_only = || statvfs(dir).is_ok_and(|system| system.f_flag.contains(StatVfsMountFlags::RDONLY));
-    let memory = || statfs(dir).is_ok_and(|system| i64::try_from(system.f_type) == Ok(TMPFS_MAGIC));
-    stat.st_dev == root.st_dev && read_only() && memory()
+    let memory = || statfs(dir).is_ok_and(|system| system.f_type == TMPFS_MAGIC);
+    let passed = kind == FileType::Directory || kind == FileType::Symlink;
+    passed && stat.st_dev == root.st_dev && read_only() && memory()
 }
 
 /// The number that the kernel shows for owners that this user namespace does not map;

@@ -179,7 +179,7 @@ fn pasta_and_the_mappers_are_looked_up_alike() {
     let script = "over /usr; rm -f /usr/bin/pasta /usr/bin/new?idmap
 cp /bin/true /usr/local/bin/pasta; cp /bin/true /usr/local/bin/newuidmap; cp /bin/true /usr/local/bin/newgidmap
 chmod 4755 /usr/local/bin/new?idmap; chmod 777 /usr/local/bin
-as_user jail --net pasta -- echo ran; as_user jail --subids -- echo ran; as_user jail --check | grep -A1 subordinate";
+as_user jail --net pasta -- echo ran; as_user jail --subids -- echo ran; as_user jail --check | grep -e newuidmap -e pasta";
     let Some(out) = apart(&s.0, script) else { return };
     let why = "its directory /usr/local/bin is writable by every user";
     for expected in [
@@ -261,15 +261,35 @@ fn the_systems_own_helpers_serve_in_jails_and_user_namespaces_too() {
         let out = outside_in(&s.0, false, &format!("{around} sh -c '{inside}'"));
         assert!(out.good().ends_with("the name is not known"), "{around}: {out:#?}");
     }
-    // But not one that is the caller's there: as root of a namespace, too, it lies where
-    // others may write, or its owner has a number.
+    // But not one that is the caller's, though it lies in a read-only place.
     let evil = s.file("getent", &spy(&s.0, "getent"));
     fs::set_permissions(evil, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    for around in ["jail --nested --net host --ro-bind getent /usr/bin/getent --ro-bind PROGRAM /tmp/jail --"] {
-        let around = around.replace("PROGRAM", &program);
-        let out = outside_in(&s.0, false, &format!("{around} sh -c '{}'", look.replacen("jail", "/tmp/jail", 1)));
-        assert!(out.good().contains("the launcher does not run /usr/bin/getent: it is owned by uid"), "{around}: {out:#?}");
+    let around = format!("jail --nested --net host --ro-bind getent /usr/bin/getent --ro-bind {program} /tmp/jail --");
+    let out = outside_in(&s.0, false, &format!("{around} sh -c '{}'", look.replacen("jail", "/tmp/jail", 1)));
+    assert!(out.good().contains("the launcher does not run /usr/bin/getent: it is owned by uid"), "{out:#?}");
+    assert_eq!(ran(&s, &NAMES), [] as [String; 0]);
+}
+
+#[test]
+fn the_systems_resolver_is_asked_whatever_path_says() {
+    let s = Scratch::new();
+    s.file("hosts", "127.0.0.1 localhost\n192.0.2.77 far.test\n100.100.100.200 meta.test\n");
+    for name in NAMES {
+        let file = s.file(&format!("venv/bin/{name}"), &spy(&s.0, name));
+        fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     }
+    let line = |name: &str| {
+        let look = format!("as_user env PATH=$PWD/venv/bin:$PATH jail --reach {name}:443 --explain -- true 2>&1 | grep {name}");
+        apart(&s.0, &format!("mount --bind hosts /etc/hosts; /usr/bin/getent ahosts far.test | head -c 10; echo; {look}"))
+    };
+    let Some(out) = line("far.test") else { return };
+    if out.good().starts_with('\n') {
+        return skip("this machine has no IPv4 address but its loopback's, and so no name has one");
+    }
+    assert!(out.out.contains("far.test:443 inside is 192.0.2.77:443 outside"), "{out:#?}");
+    let out = line("meta.test").unwrap();
+    let refused = "find meta.test: the name leads to 100.100.100.200, which is the address of a cloud's metadata service";
+    assert!(out.out.contains(refused) && out.out.contains("say so: meta.test:443=100.100.100.200:443"), "{out:#?}");
     assert_eq!(ran(&s, &NAMES), [] as [String; 0]);
 }
 
