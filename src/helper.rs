@@ -156,7 +156,7 @@ fn is_there(program: &Path) -> bool {
 /// there is nothing.
 ///
 /// It walks as the kernel does. A component is looked at only after the directory that
-/// holds it was found good, so that nobody but root can exchange it meanwhile.
+/// holds it was found good, so that only root can exchange it meanwhile.
 fn check(program: &Path) -> Result<bool, (PathBuf, Why)> {
     // As many as the kernel follows.
     const LINKS: usize = 40;
@@ -204,7 +204,7 @@ fn check(program: &Path) -> Result<bool, (PathBuf, Why)> {
 /// Finds what is wrong with `at`, of which the kernel says `stat`. `root` is that of `/`.
 fn trusted(at: &Path, stat: &Stat, kind: FileType, root: &Stat) -> Result<(), Why> {
     const STICKY: u32 = 0o1000;
-    if stat.st_uid != 0 && !owned_by_no_user_here(at, stat, kind, root) {
+    if stat.st_uid != 0 && !is_out_of_the_callers_reach(at, stat, kind, root) {
         return Err(Why::Owner(stat.st_uid));
     }
     // The mode of a link says nothing. In a sticky directory others add names, and cannot
@@ -226,10 +226,10 @@ fn trusted(at: &Path, stat: &Stat, kind: FileType, root: &Stat) -> Result<(), Wh
 /// - its owner has no number here, and so is not the caller; or
 /// - it is a directory or link of the memory that an outer jail laid as `/` and mounted
 ///   read-only, which is the caller's. A program there is not taken.
-fn owned_by_no_user_here(at: &Path, stat: &Stat, kind: FileType, root: &Stat) -> bool {
+fn is_out_of_the_callers_reach(at: &Path, stat: &Stat, kind: FileType, root: &Stat) -> bool {
     const TMPFS_MAGIC: i64 = 0x0102_1994;
-    let Some(nobody) = owner_without_number() else { return false };
-    if stat.st_uid == nobody {
+    let Some(overflow) = unmapped_overflow_uid() else { return false };
+    if stat.st_uid == overflow {
         return true;
     }
     // The directory that holds a link was found good before.
@@ -242,17 +242,25 @@ fn owned_by_no_user_here(at: &Path, stat: &Stat, kind: FileType, root: &Stat) ->
 
 /// The number that the kernel shows for owners that this user namespace does not map;
 /// None if it maps all, as the first one does, or if /proc does not tell.
-fn owner_without_number() -> Option<u32> {
-    let number = |word: &[u8]| core::str::from_utf8(word).ok()?.trim_ascii().parse::<u64>().ok();
-    let nobody = number(&host::read(Path::new("/proc/sys/kernel/overflowuid")).ok()?)?;
+fn unmapped_overflow_uid() -> Option<u32> {
+    let overflow = number(&host::read(Path::new("/proc/sys/kernel/overflowuid")).ok()?)?;
     let map = host::read(Path::new("/proc/self/uid_map")).ok()?;
-    let mut lines = map.split(|b| *b == b'\n').filter(|line| !line.is_empty());
-    let mapped = lines.try_fold(false, |mapped, line| {
+    if maps(&map, overflow)? { None } else { u32::try_from(overflow).ok() }
+}
+
+fn number(word: &[u8]) -> Option<u64> {
+    core::str::from_utf8(word).ok()?.trim_ascii().parse().ok()
+}
+
+/// True if a line of this uid_map has `uid` inside; None if it cannot be read or is empty.
+fn maps(map: &[u8], uid: u64) -> Option<bool> {
+    let mut lines = map.split(|b| *b == b'\n').filter(|line| !line.is_empty()).peekable();
+    lines.peek()?;
+    lines.try_fold(false, |mapped, line| {
         let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).map(number);
         let (first, _, count) = (words.next()??, words.next()??, words.next()??);
-        Some(mapped || (first..first.saturating_add(count)).contains(&nobody))
-    });
-    if mapped? { None } else { u32::try_from(nobody).ok() }
+        Some(mapped || (first..first.saturating_add(count)).contains(&uid))
+    })
 }
 
 #[cfg(test)]
@@ -288,6 +296,22 @@ mod tests {
         ] {
             let (stat, kind) = stat_of(uid, mode);
             assert_eq!(trusted(Path::new("/x"), &stat, kind, &stat), expected, "{uid} {mode:o}");
+        }
+    }
+
+    #[test]
+    fn an_owner_without_a_number_is_told_by_the_map() {
+        for (map, expected) in [
+            ("         0          0 4294967295\n", Some(true)),
+            ("      1001       1001          1\n", Some(false)),
+            ("         0       1000          1\n         1     100000      65536\n", Some(true)),
+            ("         0       1000          1\n         1     100000      65533\n", Some(false)),
+            ("     65534       1000          1\n", Some(true)),
+            ("", None),
+            ("0 x 1\n", None),
+            ("0 0\n", None),
+        ] {
+            assert_eq!(maps(map.as_bytes(), 65_534), expected, "{map}");
         }
     }
 

@@ -229,10 +229,10 @@ impl Host {
         }
     }
 
-    /// Where pasta(1) is.
+    /// Returns the path of pasta(1).
     ///
     /// # Errors
-    /// There is none that the launcher may run.
+    /// The launcher runs no file of that name.
     pub fn pasta(&self) -> Result<CString, Unusable> {
         match &self.files {
             Files::Machine(_) => helper::find("pasta"),
@@ -258,7 +258,7 @@ impl Host {
         }
     }
 
-    /// Is `address` one of this machine's own?
+    /// True if `address` is one of this machine's own.
     ///
     /// # Errors
     /// The kernel does not tell.

@@ -71,8 +71,9 @@ pub(crate) fn add(address: IpAddr) -> Result<(), Errno> {
 pub(crate) fn is_own(address: IpAddr) -> Result<bool, Errno> {
     match route(&route_socket()?, &Parts::of(&address)?)? {
         Ok(kind) => Ok(kind == RTN_LOCAL || kind == RTN_ANYCAST),
-        // A security module does not let the question pass.
+        // Without an answer the address may be this machine's.
         Err(errno @ (Errno::PERM | Errno::NOMEM | Errno::NOBUFS)) => Err(errno),
+        Err(Errno::OPNOTSUPP) if address.is_ipv4() => Err(Errno::OPNOTSUPP),
         // No route leads there, or there is no IPv6: nothing is there to connect to.
         Err(_) => Ok(false),
     }

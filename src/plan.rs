@@ -748,7 +748,7 @@ fn ids(policy: &Policy, caller: Ids) -> Ids {
     Ids { uid: policy.uid.as_ref().map_or(caller.uid, |s| s.value), gid: policy.gid.as_ref().map_or(caller.gid, |s| s.value) }
 }
 
-/// Where pasta(1) is.
+/// Returns the path of pasta(1), or the error that says why the launcher does not run it.
 fn pasta(host: &Host, asked: Option<Asked>) -> Result<CString, Error> {
     let (problem, remedy): (Words, Words) = match host.pasta() {
         Ok(pasta) => return Ok(pasta),

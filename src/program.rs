@@ -1,6 +1,6 @@
 //! Programs of the machine's that the launcher has work for a jail: pasta(1),
 //! newuidmap(1). Not std's Command, which can do much more, and takes 12 KB for it.
-//! Which file is one, `helper` says.
+//! `helper` finds their files.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{BorrowedFd, OwnedFd};
