@@ -33,7 +33,7 @@ use crate::greeting::{Greeter, Handed, Listener};
 use crate::landlock::{self, Ruleset};
 use crate::loopback;
 use crate::orphans::Children;
-use crate::overlay::{self, Kept};
+use crate::overlay::{self, Entry, Kept, Unfit};
 use crate::plan::{Mapped, Op, Over, Range};
 use crate::policy::Access;
 use crate::pty;
@@ -72,6 +72,10 @@ pub(crate) struct State<'a> {
     pub(crate) reacher: Option<Reacher>,
     /// Made by `Op::KeepChanges`.
     pub(crate) kept: Option<Kept>,
+    /// Ids that changes of an earlier run may belong to beside the caller's.
+    pub(crate) owners: &'a [Range],
+    /// Set when `Op::KeepChanges` fails because of an entry of the directory.
+    pub(crate) unfit: Option<(Entry, Unfit)>,
     /// Made by `Op::Ruleset`.
     ruleset: Option<OwnedFd>,
     /// The jail's own pseudo-terminals.
@@ -114,6 +118,8 @@ impl<'a> State<'a> {
             targets: Vec::new(),
             reacher: None,
             kept: None,
+            owners: &[],
+            unfit: None,
             ruleset: None,
             init: None,
             devpts: None,
@@ -291,7 +297,7 @@ impl<'a> State<'a> {
                 self.lay_on_root(tree)
             }
             Op::KeepChanges { dir, tree } => {
-                self.kept = Some(Kept::open(dir, tree, self.arguments)?);
+                self.kept = Some(Kept::open(dir, tree, self.owners, self.arguments, &mut self.unfit)?);
                 Ok(())
             }
             Op::RootOverlay { source, over } => {
@@ -299,12 +305,10 @@ impl<'a> State<'a> {
                 let mount = match over {
                     Over::Memory { size } => over_memory(tree.as_fd(), *size)?,
                     Over::Kept { dir } => {
-                        // Anew, for a layer must be of this mount namespace.
+                        // A second time, for a layer must be of this mount namespace.
                         let dir = openat2(CWD, dir, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), RESOLVE)?;
-                        if !self.kept.as_ref().ok_or(Errno::BADF)?.is(dir.as_fd())? {
-                            return Err(Errno::NOENT);
-                        }
-                        overlay::mount(tree.as_fd(), &overlay::layers(dir.as_fd())?)?
+                        let kept = self.kept.as_ref().ok_or(Errno::BADF)?;
+                        overlay::mount(tree.as_fd(), &kept.layers(dir.as_fd(), tree.as_fd())?)?
                     }
                 };
                 restrict(mount.as_fd(), Access::Writable, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)?;
@@ -661,7 +665,7 @@ impl<'a> State<'a> {
     }
 }
 
-const RESOLVE: ResolveFlags = ResolveFlags::NO_SYMLINKS.union(ResolveFlags::NO_MAGICLINKS);
+pub(crate) const RESOLVE: ResolveFlags = ResolveFlags::NO_SYMLINKS.union(ResolveFlags::NO_MAGICLINKS);
 const CLONE: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags::OPEN_TREE_CLOEXEC);
 const QUIET: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NODEV);
 const MOUNT_ATTR_RDONLY: u64 = libc::MOUNT_ATTR_RDONLY;
@@ -679,7 +683,7 @@ fn below_root(path: &CStr) -> &CStr {
 }
 
 /// The directory that `path` (absolute) lies in, nothing for `/`, and its last name.
-fn split(path: &CStr) -> Result<(&[u8], &CStr), Errno> {
+pub(crate) fn split(path: &CStr) -> Result<(&[u8], &CStr), Errno> {
     let bytes = path.to_bytes_with_nul();
     let slash = bytes.iter().rposition(|b| *b == b'/').ok_or(Errno::INVAL)?;
     let name = CStr::from_bytes_with_nul(&bytes[slash + 1..]).map_err(|_| Errno::INVAL)?;

@@ -6,12 +6,14 @@ use std::ffi::{CStr, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use crate::error::{Asked, Error, FAILED, Layer, NOT_EXECUTABLE, NOT_FOUND, Words, said};
 use crate::explain::namespaces;
 use crate::host;
 use crate::launch::Failure;
+use crate::overlay::{Entry, Unfit};
 use crate::pasta::Pasta;
 use crate::plan::{Op, Over, Plan, Step};
 use crate::policy::Degradable;
@@ -178,6 +180,7 @@ pub fn error(plan: &Plan, failure: Failure, signs: &Signs) -> Error {
         Failure::Publish(errno) => step(plan.inside.iter().find(|step| matches!(step.op, Op::AwaitPublisher)), errno, signs),
         Failure::Subids(failure) => unmapped(plan, failure),
         Failure::Outside(index, errno) => step(plan.outside.get(index), errno, signs),
+        Failure::Changes(index, entry, unfit) => changes(plan.outside.get(index), entry, unfit),
         Failure::Inside(Report::Inside(index, errno)) => step(plan.inside.get(index), errno, signs),
         Failure::Inside(Report::Last(index, errno)) => step(plan.last.get(index), errno, signs),
         Failure::Inside(Report::Fork(errno)) => plain("start the command's process", errno, signs),
@@ -322,7 +325,9 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, Words) {
             Errno::AGAIN => files("wait until that has ended, or name another directory"),
             Errno::NOTEMPTY => files("it holds other things than an earlier run's changes: name an empty directory, or a new one"),
             Errno::LOOP => files("it and the tree lie in each other, or a link came to be in its way: name one beside the tree"),
-            Errno::NOENT | Errno::NOTDIR => files("it changed while jail was starting: start again"),
+            Errno::NOENT | Errno::NOTDIR | Errno::EXIST | Errno::STALE => {
+                files("it changed while jail was starting: start again")
+            }
             Errno::ACCESS | Errno::PERM => files("the caller must be allowed to write there"),
             Errno::ROFS | Errno::NOSPC | Errno::DQUOT => files("name a directory where there is room to write"),
             _ => system(),
@@ -458,6 +463,41 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, Words) {
         | Op::CloseDescriptors { .. }
         | Op::FilterCalls { .. } => system(),
     }
+}
+
+/// Names the entry of the directory of `--overlay` that is not as it must be.
+fn changes(step: Option<&Step>, entry: Entry, unfit: Unfit) -> Error {
+    let (dir, doing) = match step {
+        Some(Step { op: op @ Op::KeepChanges { dir, .. }, .. }) => (dir.to_bytes(), op.to_string()),
+        Some(_) | None => (&b""[..], String::new()),
+    };
+    let mut path = PathBuf::from(OsStr::from_bytes(dir));
+    if !entry.below().is_empty() {
+        path.push(entry.below());
+    }
+    let remove = if entry == Entry::Dir { "name a directory" } else { "remove it, or name another directory" };
+    let (problem, remedy): (_, Words) = match unfit {
+        Unfit::Kind(kind) => (format!(" is {}, not a directory", host::kind_of(kind)), remove.into()),
+        Unfit::Owner(uid) if entry == Entry::Changes => (
+            format!(" belongs to uid {uid}, and must belong to the caller, or with --subids to a subordinate id"),
+            "name a directory of your own".into(),
+        ),
+        Unfit::Owner(uid) => {
+            (format!(" belongs to uid {uid}, and must belong to the caller"), "name a directory of your own".into())
+        }
+        Unfit::OpenToOthers => {
+            (" may be written to by all users, who could replace what is in it".into(), about("chmod o-w ", &path, "").into())
+        }
+        Unfit::Mounted => (
+            " is a mount point, and must lie on the file system of the directory above it".into(),
+            about("unmount it: umount ", &path, "").into(),
+        ),
+        Unfit::Unsearchable => (
+            ": the caller may not search the directory above it".into(),
+            about("chmod u+rwx ", path.parent().unwrap_or(&path), "").into(),
+        ),
+    };
+    Error::usage(step.and_then(|step| step.asked), about("", &path, &problem), remedy).met(doing, Layer::Files)
 }
 
 /// Why a tree cannot have changes laid over it: the kernel says EINVAL for most.

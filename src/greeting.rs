@@ -30,6 +30,8 @@ pub(crate) enum Handed {
     Refusals,
     /// Process 1, to its keeper.
     ProcessOne,
+    /// The kernel's own directory beside an overlay's changes, to the keeper.
+    Work,
     /// A network namespace, to process 1.
     Network,
 }
@@ -40,6 +42,7 @@ impl Handed {
             Self::Terminal => b't',
             Self::Refusals => b'r',
             Self::ProcessOne => b'p',
+            Self::Work => b'w',
             Self::Network => b'n',
         }
     }
@@ -55,6 +58,8 @@ pub(crate) enum Heard {
     Refusals(OwnedFd),
     /// Who process 1 is.
     ProcessOne(OwnedFd),
+    /// The kernel's own directory beside an overlay's changes.
+    Work(OwnedFd),
     /// A network namespace.
     Network(OwnedFd),
     /// It is executing the command, or has reported why not.
@@ -97,10 +102,11 @@ impl Listener {
         }
         match (byte, file) {
             // The descriptor is lost where there is no room for one.
-            ([b't' | b'r' | b'p' | b'n'], None) => Err(Errno::MFILE),
+            ([b't' | b'r' | b'p' | b'n' | b'w'], None) => Err(Errno::MFILE),
             ([b'r'], Some(file)) => Ok(Heard::Refusals(file)),
             ([b'p'], Some(file)) => Ok(Heard::ProcessOne(file)),
             ([b'n'], Some(file)) => Ok(Heard::Network(file)),
+            ([b'w'], Some(file)) => Ok(Heard::Work(file)),
             (_, Some(file)) => Ok(Heard::Terminal(file)),
             (_, None) => sender.map(Heard::Command).ok_or(Errno::IO),
         }

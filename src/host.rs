@@ -208,6 +208,16 @@ impl Host {
         }
     }
 
+    /// Names the type of the file at `path`, with its article.
+    pub fn kind(&self, path: &Path) -> &'static str {
+        match &self.files {
+            Files::Machine(_) => statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)
+                .map_or("gone", |stat| kind_of(FileType::from_raw_mode(stat.st_mode))),
+            #[cfg(any(test, fuzzing))]
+            Files::Given(_) => "a regular file",
+        }
+    }
+
     /// The caller's cgroup (v2), and the one above it; none where there is none.
     pub fn cgroups(&self) -> Vec<CgroupDir> {
         #[cfg(any(test, fuzzing))]
@@ -479,6 +489,19 @@ fn look(path: &Path) -> Fact {
             Err(errno) => Fact::Denied(errno),
         },
         FileType::RegularFile | FileType::Socket | FileType::Fifo | FileType::Unknown => Fact::File,
+    }
+}
+
+/// Names a type of file, with its article.
+pub fn kind_of(kind: FileType) -> &'static str {
+    match kind {
+        FileType::RegularFile => "a regular file",
+        FileType::Directory => "a directory",
+        FileType::Symlink => "a symbolic link",
+        FileType::Fifo => "a FIFO",
+        FileType::Socket => "a socket",
+        FileType::CharacterDevice | FileType::BlockDevice => "a device",
+        FileType::Unknown => "of an unknown type",
     }
 }
 

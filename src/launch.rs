@@ -18,6 +18,7 @@ use crate::cgroup::Counted;
 use crate::error::{FAILED, TIMED_OUT};
 use crate::greeting;
 use crate::init::{Prepared, process_one};
+use crate::overlay::{Entry, Unfit};
 use crate::pasta::Pasta;
 use crate::plan::Plan;
 use crate::reacher::Reacher;
@@ -34,6 +35,8 @@ pub enum Failure {
     Prepare(Errno),
     /// Step `index` of the plan's `outside` list.
     Outside(usize, Errno),
+    /// The same, because of an entry of the directory that changes are kept in.
+    Changes(usize, Entry, Unfit),
     /// Making process 1 and its namespaces.
     Namespaces(Errno),
     /// The command's process was killed before it was the command; `true`: because
@@ -114,9 +117,15 @@ pub fn run(
     };
     // Nothing is reported of what is done outside.
     let mut state = State::new(arguments, CWD, clock);
+    state.owners = plan.subordinate_uids();
     state.tick();
     for (index, step) in plan.outside.iter().enumerate() {
-        state.perform(&step.op).map_err(|errno| Failure::Outside(index, errno))?;
+        if let Err(errno) = state.perform(&step.op) {
+            return Err(match state.unfit {
+                Some((entry, unfit)) => Failure::Changes(index, entry, unfit),
+                None => Failure::Outside(index, errno),
+            });
+        }
     }
 
     // Now, so that no process made outside holds an end: process 1 is to see that the

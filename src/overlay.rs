@@ -9,24 +9,117 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{
-    AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, ResolveFlags, chmodat, fgetxattr, flock, fstat, mkdirat, openat, openat2,
-    stat, unlinkat,
+    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, ResolveFlags, Stat, chmodat, fchmod, fgetxattr, flock, fstat,
+    mkdirat, openat, openat2, statat, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
 };
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, geteuid, pidfd_open};
 
+use crate::apply::{Line, RESOLVE, split};
 use crate::greeting::{self, Greeter, Handed, Heard, Listener};
 use crate::keeper::{End, Keeper};
-use crate::plan;
-use crate::sys::Arguments;
+use crate::plan::Range;
+use crate::sys::{self, Arguments};
 
+/// `plan::CHANGES` for system calls.
+const CHANGES: &CStr = c"changes";
+/// The kernel makes a directory of the same name in it, with no permission for anyone.
 const WORK: &CStr = c"work";
-/// What the kernel makes in it, with no permission for anyone.
-const INNER: &CStr = c"work/work";
 const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+/// For the entries of DIR: no link, and the mount that DIR lies on.
+const ENTRY: ResolveFlags = RESOLVE.union(ResolveFlags::BENEATH).union(ResolveFlags::NO_XDEV);
+
+/// An entry that an earlier run, or any other program, may have left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// DIR of `--overlay` itself.
+    Dir,
+    /// What was changed.
+    Changes,
+    /// The kernel's own directory.
+    Work,
+    /// The directory that the kernel makes in it.
+    Inner,
+}
+
+impl Entry {
+    /// The path below DIR.
+    pub fn below(self) -> &'static str {
+        match self {
+            Self::Dir => "",
+            Self::Changes => "changes",
+            Self::Work => "work",
+            Self::Inner => "work/work",
+        }
+    }
+}
+
+/// Why an entry cannot be used as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// It is something else than a directory.
+    Kind(FileType),
+    /// It belongs to this user.
+    Owner(u32),
+    /// Users other than the owner and the group may write to it.
+    OpenToOthers,
+    /// Something is mounted on it.
+    Mounted,
+    /// The caller may not search the directory that it lies in.
+    Unsearchable,
+}
+
+/// Opens the directory `name` in `dir` without following a link and without leaving the
+/// mount, and checks its type and its owner. Notes in `found` what is wrong with it.
+fn entry(
+    dir: BorrowedFd<'_>,
+    name: &CStr,
+    which: Entry,
+    others: &[Range],
+    found: &mut Option<(Entry, Unfit)>,
+) -> Result<OwnedFd, Errno> {
+    let opened = openat2(dir, name, DIRECTORY | OFlags::PATH, Mode::empty(), ENTRY).inspect_err(|errno| {
+        let kind = || statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map(|stat| FileType::from_raw_mode(stat.st_mode));
+        let unfit = match (*errno, kind()) {
+            (Errno::XDEV, _) => Some(Unfit::Mounted),
+            (Errno::NOTDIR | Errno::LOOP, Ok(kind)) if kind != FileType::Directory => Some(Unfit::Kind(kind)),
+            (Errno::ACCESS, _) => Some(Unfit::Unsearchable),
+            _ => None,
+        };
+        *found = unfit.map(|unfit| (which, unfit));
+    })?;
+    checked(opened, which, others, found)
+}
+
+/// Checks that the opened directory belongs to the caller or, as `others` may in the
+/// changes of a jail with `--subids`, to one of its subordinate ids.
+fn checked(
+    opened: OwnedFd,
+    which: Entry,
+    others: &[Range],
+    found: &mut Option<(Entry, Unfit)>,
+) -> Result<OwnedFd, Errno> {
+    let stat = fstat(&opened)?;
+    let mapped = |range: &Range| stat.st_uid.checked_sub(range.outside).is_some_and(|offset| offset < range.count);
+    let unfit = if stat.st_uid != geteuid().as_raw() && !others.iter().any(mapped) {
+        Unfit::Owner(stat.st_uid)
+    } else if which != Entry::Changes && stat.st_mode & 0o1002 == 0o002 {
+        // Another user could put other entries in the place of the caller's. The mode of
+        // `changes` is the mode that the command gave its /.
+        Unfit::OpenToOthers
+    } else {
+        return Ok(opened);
+    };
+    *found = Some((which, unfit));
+    Err(Errno::PERM)
+}
+
+fn same(a: &Stat, b: &Stat) -> bool {
+    (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
+}
 
 /// The directory of `--overlay` while a run has it.
 pub(crate) struct Kept {
@@ -34,6 +127,11 @@ pub(crate) struct Kept {
     greeter: Option<Greeter>,
     /// It is locked for as long as this is open somewhere.
     dir: OwnedFd,
+    /// What the changes are laid over, the changes and the kernel's own directory. They
+    /// stay open, so that no other directory can have their inode numbers.
+    tree: OwnedFd,
+    changes: OwnedFd,
+    work: OwnedFd,
     /// Holds the lock until the last process of the jail is dead, whatever becomes of
     /// the launcher, and tidies up. Process 1 could not: the kernel closes its
     /// descriptors first and then kills the others.
@@ -42,49 +140,98 @@ pub(crate) struct Kept {
 
 impl Kept {
     /// Opens and locks `path`, which is made if it is missing, and makes what is
-    /// missing in it. `tree`: what it is to be laid over.
-    pub(crate) fn open(path: &CStr, tree: &CStr, arguments: &Arguments) -> Result<Self, Errno> {
-        let made = match mkdirat(CWD, path, Mode::RWXU | Mode::RWXG | Mode::RWXO) {
-            Err(Errno::EXIST) => false,
-            done => done.map(|()| true)?,
-        };
-        Self::open_made(path, tree, arguments).inspect_err(|_| {
-            if made {
-                let _ = unlinkat(CWD, path, AtFlags::REMOVEDIR);
-            }
-        })
+    /// missing in it. `tree`: what it is to be laid over. `others`: ids that `changes` may
+    /// belong to. Where an entry is not as it must be, `found` names it, and nothing was
+    /// made, changed or removed.
+    pub(crate) fn open(
+        path: &CStr,
+        tree: &CStr,
+        others: &[Range],
+        arguments: &Arguments,
+        found: &mut Option<(Entry, Unfit)>,
+    ) -> Result<Self, Errno> {
+        let tree = openat2(CWD, tree, DIRECTORY | OFlags::PATH, Mode::empty(), RESOLVE)?;
+        let (parent, name) = split(path)?;
+        let parent = if parent.is_empty() { b"/" } else { parent };
+        let parent = openat2(CWD, parent, DIRECTORY | OFlags::PATH, Mode::empty(), RESOLVE)?;
+        match Self::open_dir(&parent, name, found) {
+            Err(Errno::NOENT) => {}
+            dir => return Self::open_in(dir?, tree, others, arguments, found),
+        }
+        not_in(&parent, &tree)?;
+        // Never writable for others, whatever the umask: the next run would refuse it.
+        match mkdirat(&parent, name, Mode::from_raw_mode(0o775)) {
+            // Another run makes it at this moment.
+            Err(Errno::EXIST) => Self::open_in(Self::open_dir(&parent, name, found)?, tree, others, arguments, found),
+            made => made.and_then(|()| Self::open_dir(&parent, name, found)).and_then(|dir| {
+                Self::open_in(dir, tree, others, arguments, found).inspect_err(|errno| {
+                    // Unless another run has it by now.
+                    if *errno != Errno::AGAIN {
+                        let _ = unlinkat(&parent, name, AtFlags::REMOVEDIR);
+                    }
+                })
+            }),
+        }
     }
 
-    fn open_made(path: &CStr, tree: &CStr, arguments: &Arguments) -> Result<Self, Errno> {
-        let flags = DIRECTORY | OFlags::RDONLY;
-        let dir = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS)?;
-        not_in(&dir, tree)?;
+    /// Opens DIR, called `name`.
+    fn open_dir(parent: &OwnedFd, name: &CStr, found: &mut Option<(Entry, Unfit)>) -> Result<OwnedFd, Errno> {
+        let dir = openat2(parent, name, DIRECTORY | OFlags::RDONLY, Mode::empty(), RESOLVE).inspect_err(|errno| {
+            if let (Errno::NOTDIR | Errno::LOOP, Ok(stat)) = (*errno, statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)) {
+                *found = Some((Entry::Dir, Unfit::Kind(FileType::from_raw_mode(stat.st_mode))));
+            }
+        })?;
+        checked(dir, Entry::Dir, &[], found)
+    }
+
+    fn open_in(
+        dir: OwnedFd,
+        tree: OwnedFd,
+        others: &[Range],
+        arguments: &Arguments,
+        found: &mut Option<(Entry, Unfit)>,
+    ) -> Result<Self, Errno> {
+        not_in(&dir, &tree)?;
         flock(&dir, FlockOperation::NonBlockingLockExclusive)?;
+        // All checks come before the first change and before the keeper, which removes
+        // things at the end.
+        let changes = missing(entry(dir.as_fd(), CHANGES, Entry::Changes, others, found))?;
+        let work = missing(entry(dir.as_fd(), WORK, Entry::Work, &[], found))?;
+        if let Some(work) = &work {
+            missing(entry(work.as_fd(), WORK, Entry::Inner, &[], found))?;
+        }
+        if changes.is_none() && !is_empty(&dir)? {
+            return Err(Errno::NOTEMPTY);
+        }
         let (listener, greeter) = greeting::pair()?;
-        // Before there is anything that must be removed.
+        let makes_work = work.is_none();
         let keeper = {
             let dir = dir.try_clone().map_err(|_| Errno::MFILE)?;
             let kept = [dir.as_raw_fd(), listener.as_fd().as_raw_fd()];
             Keeper::start(arguments, &kept, move |end| {
+                // The first message, where the launcher came as far as this.
+                let work = match listener.hear() {
+                    Ok(Heard::Work(work)) => Some(work),
+                    Ok(_) | Err(_) => None,
+                };
                 if end == End::Dead {
                     wait_for_process_one(&listener);
                 }
-                tidy(&dir);
+                match work {
+                    Some(work) => tidy(&dir, &work),
+                    // The launcher died just after it had made the directory.
+                    None if makes_work => _ = unlinkat(&dir, WORK, AtFlags::REMOVEDIR),
+                    None => {}
+                }
             })?
         };
-        let kept = Self { greeter: Some(greeter), dir, keeper };
-        kept.make(tree)?;
-        Ok(kept)
-    }
-
-    /// Makes what is missing in it.
-    fn make(&self, tree: &CStr) -> Result<(), Errno> {
-        match openat(&self.dir, plan::CHANGES, DIRECTORY | OFlags::PATH, Mode::empty()) {
-            Ok(_) => {}
-            Err(Errno::NOENT) => make_changes(&self.dir, tree)?,
-            Err(errno) => return Err(errno),
-        }
-        existing(mkdirat(&self.dir, WORK, Mode::RWXU))
+        // The umask is the caller's: it may take away what the caller itself needs.
+        let umask = sys::umask(0o077)?;
+        let made = make(&dir, &tree, changes, work, found);
+        let _ = sys::umask(umask);
+        let (changes, work) = made?;
+        greeter.hand_over(Handed::Work, &work)?;
+        Ok(Self { greeter: Some(greeter), dir, tree, changes, work, keeper })
     }
 
     /// Has the keeper wait for the death of process 1, and so of all.
@@ -93,15 +240,26 @@ impl Kept {
         self.greeter.take().ok_or(Errno::BADF)?.hand_over(Handed::ProcessOne, &pidfd)
     }
 
-    /// Is `dir` the same directory?
-    pub(crate) fn is(&self, dir: BorrowedFd<'_>) -> Result<bool, Errno> {
-        let (own, other) = (fstat(&self.dir)?, fstat(dir)?);
-        Ok((own.st_dev, own.st_ino) == (other.st_dev, other.st_ino))
+    /// The layers, opened in the mount namespace of process 1: the kernel takes a layer
+    /// only if its mount belongs to the namespace of the process that mounts the overlay.
+    /// `dir` and `tree` were opened there by their paths. Each of the directories must be
+    /// the one that the launcher opened and checked.
+    pub(crate) fn layers(&self, dir: BorrowedFd<'_>, tree: BorrowedFd<'_>) -> Result<[OwnedFd; 2], Errno> {
+        let flags = DIRECTORY | OFlags::PATH;
+        let upper = openat2(dir, CHANGES, DIRECTORY | OFlags::RDONLY, Mode::empty(), ENTRY)?;
+        let work = openat2(dir, WORK, flags, Mode::empty(), ENTRY)?;
+        let reopened = [dir, tree, upper.as_fd(), work.as_fd()];
+        for (reopened, opened) in reopened.into_iter().zip([&self.dir, &self.tree, &self.changes, &self.work]) {
+            if !same(&fstat(reopened)?, &fstat(opened)?) {
+                return Err(Errno::STALE);
+            }
+        }
+        Ok([upper, work])
     }
 
     /// The descriptors that it is held by.
     pub(crate) fn descriptors(&self) -> impl Iterator<Item = i32> {
-        [self.dir.as_raw_fd()].into_iter().chain(self.keeper.descriptor())
+        [&self.dir, &self.tree, &self.changes, &self.work].into_iter().map(AsRawFd::as_raw_fd).chain(self.keeper.descriptor())
     }
 
     /// The process that holds it.
@@ -120,42 +278,107 @@ fn wait_for_process_one(listener: &Listener) {
     }
 }
 
-/// Makes the directory for changes in one that is empty.
-fn make_changes(dir: &OwnedFd, tree: &CStr) -> Result<(), Errno> {
-    // Nobody is to find their home mixed with what a jail has left.
-    for entry in Dir::read_from(dir)? {
-        if !matches!(entry?.file_name().to_bytes(), b"." | b".." | b"work") {
-            return Err(Errno::NOTEMPTY);
-        }
+/// None for an entry that is not there.
+fn missing(opened: Result<OwnedFd, Errno>) -> Result<Option<OwnedFd>, Errno> {
+    match opened {
+        Err(Errno::NOENT) => Ok(None),
+        opened => opened.map(Some),
     }
-    // It is what the jail sees as its /.
-    let mode = Mode::from_raw_mode(stat(tree)?.st_mode & 0o7777);
-    mkdirat(dir, plan::CHANGES, Mode::RWXU)?;
-    chmodat(dir, plan::CHANGES, mode, AtFlags::empty())
 }
 
-/// Removes what only the kernel has a use for: rm(1) could not, because it may not be
-/// read.
-fn tidy(dir: &OwnedFd) {
-    let _ = chmodat(dir, INNER, Mode::RWXU, AtFlags::empty());
-    if let Ok(inner) = openat(dir, INNER, DIRECTORY | OFlags::RDONLY, Mode::empty()) {
-        let all = Dir::read_from(&inner).into_iter().flatten().flatten();
-        for entry in all.filter(|entry| !matches!(entry.file_name().to_bytes(), b"." | b"..")) {
-            // A change that was being made when all were killed; a directory that is
-            // not empty is left to the next run, or to its owner's rm.
-            let name = entry.file_name();
-            let _ = unlinkat(&inner, name, AtFlags::empty()).or_else(|_| unlinkat(&inner, name, AtFlags::REMOVEDIR));
+/// True if the directory has no entries. A user must not find other files mixed with
+/// what a jail left, and the kernel empties the directory that it finds in `work`.
+fn is_empty(dir: &OwnedFd) -> Result<bool, Errno> {
+    for entry in Dir::read_from(dir)? {
+        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+            return Ok(false);
         }
     }
-    let _ = unlinkat(dir, INNER, AtFlags::REMOVEDIR);
-    let _ = unlinkat(dir, WORK, AtFlags::REMOVEDIR);
+    Ok(true)
+}
+
+/// Makes `changes` and `work` where they are missing, and opens what it made as it opens
+/// what was there: another process may have replaced it.
+fn make(
+    dir: &OwnedFd,
+    tree: &OwnedFd,
+    changes: Option<OwnedFd>,
+    work: Option<OwnedFd>,
+    found: &mut Option<(Entry, Unfit)>,
+) -> Result<(OwnedFd, OwnedFd), Errno> {
+    let made_changes = changes.is_none();
+    let changes = match changes {
+        Some(changes) => changes,
+        None => make_changes(dir, tree, found)?,
+    };
+    let made = match work {
+        Some(work) => Ok(work),
+        None => mkdirat(dir, WORK, Mode::RWXU)
+            .or_else(|errno| if errno == Errno::EXIST { Ok(()) } else { Err(errno) })
+            .and_then(|()| entry(dir.as_fd(), WORK, Entry::Work, &[], found)),
+    };
+    match made {
+        Ok(work) => Ok((changes, work)),
+        Err(errno) => {
+            if made_changes {
+                let _ = unlinkat(dir, CHANGES, AtFlags::REMOVEDIR);
+            }
+            Err(errno)
+        }
+    }
+}
+
+fn make_changes(dir: &OwnedFd, tree: &OwnedFd, found: &mut Option<(Entry, Unfit)>) -> Result<OwnedFd, Errno> {
+    mkdirat(dir, CHANGES, Mode::RWXU)?;
+    let changes = entry(dir.as_fd(), CHANGES, Entry::Changes, &[], found)?;
+    // The jail sees it as its /.
+    let mode = Mode::from_raw_mode(fstat(tree)?.st_mode & 0o7777);
+    fchmod(openat(&changes, c".", DIRECTORY | OFlags::RDONLY, Mode::empty())?, mode)?;
+    Ok(changes)
+}
+
+/// Removes `work`, which only the kernel has a use for: rm(1) could not, because the
+/// directory in it may not be read. Whatever has come to be in its place stays.
+fn tidy(dir: &OwnedFd, work: &OwnedFd) {
+    if let Ok(inner) = entry(work.as_fd(), WORK, Entry::Inner, &[], &mut None) {
+        let _ = empty(&inner);
+        remove(work, &inner);
+    }
+    remove(dir, work);
+}
+
+/// Empties the directory that the kernel left without any permission.
+fn empty(inner: &OwnedFd) -> Result<(), Errno> {
+    // By its number: a name could lead elsewhere by now, and before Linux 6.6 no call
+    // changes the mode behind a descriptor that was opened without permission to read.
+    // Without /proc there is no overlay.
+    let mut path = Line::<32>::new();
+    path.print(format_args!("/proc/self/fd/{}\0", inner.as_raw_fd()))?;
+    chmodat(CWD, path.c_str()?, Mode::RWXU, AtFlags::empty())?;
+    let inner = openat(inner, c".", DIRECTORY | OFlags::RDONLY, Mode::empty())?;
+    let all = Dir::read_from(&inner)?.flatten();
+    for entry in all.filter(|entry| !matches!(entry.file_name().to_bytes(), b"." | b"..")) {
+        // A change that was being made when all were killed; a directory that is
+        // not empty is left to the next run, or to its owner's rm.
+        let name = entry.file_name();
+        let _ = unlinkat(&inner, name, AtFlags::empty()).or_else(|_| unlinkat(&inner, name, AtFlags::REMOVEDIR));
+    }
+    Ok(())
+}
+
+/// Removes the empty directory called `work` in `dir` if it is still the opened one.
+fn remove(dir: &OwnedFd, opened: &OwnedFd) {
+    let is = |there: Result<Stat, Errno>| matches!((there, fstat(opened)), (Ok(a), Ok(b)) if same(&a, &b));
+    if is(statat(dir, WORK, AtFlags::SYMLINK_NOFOLLOW)) {
+        let _ = unlinkat(dir, WORK, AtFlags::REMOVEDIR);
+    }
 }
 
 /// Refuses a directory that lies in `tree`, whatever it is called. The kernel sees to
 /// the other way round.
-fn not_in(dir: &OwnedFd, tree: &CStr) -> Result<(), Errno> {
-    let is = |stat: &rustix::fs::Stat| (stat.st_dev, stat.st_ino);
-    let tree = is(&stat(tree)?);
+fn not_in(dir: &OwnedFd, tree: &OwnedFd) -> Result<(), Errno> {
+    let is = |stat: &Stat| (stat.st_dev, stat.st_ino);
+    let tree = is(&fstat(tree)?);
     let (mut at, mut below) = (fstat(dir)?, None);
     let mut above = dir.try_clone().map_err(|_| Errno::MFILE)?;
     while below != Some(is(&at)) {
@@ -174,24 +397,15 @@ fn not_in(dir: &OwnedFd, tree: &CStr) -> Result<(), Errno> {
     Ok(())
 }
 
-fn existing(made: Result<(), Errno>) -> Result<(), Errno> {
-    if made == Err(Errno::EXIST) { Ok(()) } else { made }
-}
-
-/// The layers below `dir`, the one that takes the changes and the kernel's own.
-pub(crate) fn layers(dir: BorrowedFd<'_>) -> Result<[OwnedFd; 2], Errno> {
-    let upper = openat(dir, plan::CHANGES, DIRECTORY | OFlags::RDONLY, Mode::empty())?;
-    let work = openat(dir, WORK, DIRECTORY | OFlags::PATH, Mode::empty())?;
-    Ok([upper, work])
-}
-
-/// Makes them in memory of the jail's own, with the mode that `tree` has.
+/// Makes the layers in memory of the jail's own, with the mode that `tree` has.
 pub(crate) fn make_layers(memory: BorrowedFd<'_>, tree: BorrowedFd<'_>) -> Result<[OwnedFd; 2], Errno> {
     let mode = Mode::from_raw_mode(fstat(tree)?.st_mode & 0o7777);
-    mkdirat(memory, plan::CHANGES, Mode::RWXU)?;
-    chmodat(memory, plan::CHANGES, mode, AtFlags::empty())?;
+    mkdirat(memory, CHANGES, Mode::RWXU)?;
+    chmodat(memory, CHANGES, mode, AtFlags::empty())?;
     mkdirat(memory, WORK, Mode::RWXU)?;
-    layers(memory)
+    let upper = openat(memory, CHANGES, DIRECTORY | OFlags::RDONLY, Mode::empty())?;
+    let work = openat(memory, WORK, DIRECTORY | OFlags::PATH, Mode::empty())?;
+    Ok([upper, work])
 }
 
 /// Lays `upper` over `tree`; mounted nowhere yet.
@@ -206,7 +420,7 @@ pub(crate) fn mount(tree: BorrowedFd<'_>, [upper, work]: &[OwnedFd; 2]) -> Resul
     // By number: until Linux 6.13 a layer can only be named, in a language in which
     // commas, colons and backslashes mean something.
     for (option, layer) in [(c"lowerdir", tree), (c"upperdir", upper.as_fd()), (c"workdir", work.as_fd())] {
-        let mut name = crate::apply::Line::<32>::new();
+        let mut name = Line::<32>::new();
         name.print(format_args!("/proc/self/fd/{}\0", layer.as_raw_fd()))?;
         fsconfig_set_string(&config, option, name.c_str()?)?;
     }

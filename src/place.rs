@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use crate::error::{Asked, Error, said};
-use crate::host::{Fact, Host, below, from_there_up};
+use crate::host::{Fact, Host, Names, below, from_there_up};
 use crate::index::Index;
 use crate::plan::{CHANGES, Op, Over, Step};
 use crate::policy::{Access, Ban, Changes, Policy};
@@ -651,28 +651,47 @@ fn may_be_changed(host: &Host, tree: &Path, asked: Option<&Asked>) -> Result<(),
 
 /// Where changes of `tree` are kept: `dir`, which need not be there yet.
 fn kept_in(host: &Host, dir: &Path, tree: &Path, asked: Option<&Asked>) -> Result<PathBuf, Error> {
+    let from_root = dir.is_absolute();
     let dir = absolute(host, dir, asked)?;
     let refuse =
         |problem: String, remedy: &'static str| Err(files_error(asked, about("keep changes in ", &dir, ""), problem, remedy));
-    let at = match host.canonical(&dir) {
-        Ok(at) => at,
-        // It is made. A link that leads nowhere is no name for it.
-        Err(Errno::NOENT) => match (dir.parent().map(|parent| host.canonical(parent)), dir.file_name()) {
-            (Some(Ok(parent)), Some(name)) if host.look(&parent.join(name)) == Fact::Missing => parent.join(name),
-            _ => return refuse(said(Errno::NOENT), "create the directory above it first"),
-        },
-        Err(errno) => return refuse(said(errno), "the caller must be allowed to search every directory above it"),
-    };
-    match host.look(&at) {
-        Fact::Dir | Fact::Missing if overlaps(&at, tree) => {
-            let (inner, outer) = if at.starts_with(tree) { ("it lies", "the tree") } else { ("the tree lies", "it") };
-            let problem = if at == tree { "it is the tree itself".into() } else { format!("{inner} in {outer}") };
-            refuse(problem, "name a directory beside the tree")
+    let mut names = Names::of(&dir);
+    let mut at = PathBuf::from("/");
+    let mut links = 0;
+    while let Some(down) = names.go(&mut at) {
+        let last = names.is_empty();
+        if !down {
+            continue;
         }
-        Fact::Dir | Fact::Missing => Ok(at),
-        Fact::File | Fact::Device | Fact::Link(_) => refuse("not a directory".into(), "name a directory, or what is to be one"),
-        Fact::Denied(errno) => refuse(said(errno), "the caller must be allowed to search every directory above it"),
+        match host.look(&at) {
+            Fact::Dir => {}
+            // The launcher makes it.
+            Fact::Missing if last => {}
+            Fact::Missing => return refuse(said(Errno::NOENT), "create the directory above it first"),
+            Fact::Denied(errno) => return refuse(said(errno), "the caller must be allowed to search every directory above it"),
+            // What a checkout or an earlier jail made must not choose where the launcher
+            // makes directories. Links of root's, such as /home on some systems, may.
+            Fact::Link(target) => {
+                links += 1;
+                if last || !from_root || host.owner(&at) != Some(0) || links > 40 {
+                    let problem = about("", &at, " is a symbolic link, and is not followed here");
+                    return refuse(problem, "name the directory that it leads to");
+                }
+                names.follow(&target, &mut at);
+            }
+            Fact::File | Fact::Device if last => {
+                let problem = about("", &at, &format!(" is {}, not a directory", host.kind(&at)));
+                return refuse(problem, "name a directory, or one that jail is to make");
+            }
+            Fact::File | Fact::Device => return refuse(said(Errno::NOTDIR), "name a directory"),
+        }
     }
+    if overlaps(&at, tree) {
+        let (inner, outer) = if at.starts_with(tree) { ("it lies", "the tree") } else { ("the tree lies", "it") };
+        let problem = if at == tree { "it is the tree itself".into() } else { format!("{inner} in {outer}") };
+        return refuse(problem, "name a directory beside the tree");
+    }
+    Ok(at)
 }
 
 /// Does one of the two lie in the other?

@@ -309,6 +309,15 @@ impl Plan {
         self.inside.iter().any(|step| matches!(step.op, Op::MapSubids { .. } | Op::AwaitNetwork { .. } | Op::AwaitPublisher))
     }
 
+    /// The user ids that `--subids` maps.
+    pub fn subordinate_uids(&self) -> &[Range] {
+        let mapped = self.inside.iter().find_map(|step| match &step.op {
+            Op::MapSubids { subids } => Some(&*subids.uids),
+            _ => None,
+        });
+        mapped.unwrap_or_default()
+    }
+
     /// Is the network namespace made beside process 1?
     pub fn joins_network(&self) -> bool {
         self.inside.iter().any(|step| matches!(step.op, Op::JoinNetwork))

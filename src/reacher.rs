@@ -6,12 +6,13 @@ use std::ffi::CStr;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, statat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat2, statat};
 use rustix::io::{Errno, read};
 use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with, socketpair};
 use rustix::process::Pid;
 
+use crate::apply::RESOLVE;
 use crate::greeting;
 use crate::publish::BACKLOG;
 use crate::reach::Outward;
@@ -99,7 +100,8 @@ pub(crate) fn hold(to: &Outward) -> Result<Target, Errno> {
         Outward::Tcp(addresses) => return Ok(Target::Tcp(addresses.clone())),
         Outward::Unix { dir, name } => (dir, name),
     };
-    let dir = openat(CWD, dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    // Plans hold paths without links: one that has come to be there since is an error.
+    let dir = openat2(CWD, dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty(), RESOLVE)?;
     let there = statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
     if FileType::from_raw_mode(there.st_mode) != FileType::Socket {
         return Err(Errno::NOTSOCK);

@@ -411,7 +411,7 @@ impl<'a> Supervisor<'a> {
                 self.tracer = self.plan.trace.as_ref().map(|trace| Tracer::start(refusals, trace));
             }
             // Said to a keeper, and to process 1.
-            Heard::ProcessOne(_) | Heard::Network(_) => {}
+            Heard::ProcessOne(_) | Heard::Network(_) | Heard::Work(_) => {}
             Heard::Gone => {
                 self.listener = None;
                 // A failure was reported before this end was closed.
