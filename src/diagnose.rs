@@ -6,7 +6,6 @@ use std::ffi::{CStr, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use crate::error::{Asked, Error, FAILED, Layer, NOT_EXECUTABLE, NOT_FOUND, Words, said};

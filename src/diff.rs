@@ -2,16 +2,17 @@
 //! over. A jail has made what is in it: no link is followed, nothing is opened that is
 //! no regular file or directory, and no depth is too great.
 
+use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, lgetxattr, llistxattr, openat, readlinkat,
-    statat,
+    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, SeekFrom, Stat, flock, fstat, lgetxattr, llistxattr, openat, readlinkat,
+    seek, statat,
 };
-use rustix::io::{Errno, read};
+use rustix::io::{Errno, pread};
 
 use crate::error::{Error, said};
 use crate::host::overlay_opaque;
@@ -23,6 +24,11 @@ use crate::wanted::files_error;
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 /// What is printed at once.
 const PART: usize = 1 << 16;
+/// The longest path that the kernel takes (PATH_MAX without the NUL), and so the longest
+/// that is printed whole: what a tree of 6,000 levels prints would grow with its square.
+const LONGEST: usize = 4095;
+/// How much of each end of a longer path is printed.
+const END: usize = 1000;
 
 /// What became of a path.
 #[derive(Clone, Copy)]
@@ -322,7 +328,11 @@ impl Walk<'_> {
 
     fn print(&mut self, change: Change, stat: &Stat) -> Result<(), Error> {
         let path = if self.path.is_empty() { b"." } else { &self.path[..] };
-        let path = OsStr::from_bytes(path);
+        let (path, length) = match abridged(path) {
+            Some(short) => (Cow::Owned(short), format!(",\"length\":{}", path.len())),
+            None => (Cow::Borrowed(path), String::new()),
+        };
+        let path = OsStr::from_bytes(&path);
         let (letter, word) = change.names();
         match self.diff.format {
             Format::Text => self.text.push_str(&format!("{letter} {}\n", shown(path))),
@@ -338,7 +348,7 @@ impl Walk<'_> {
                     FileType::CharacterDevice | FileType::BlockDevice | FileType::Unknown => "\"device\"",
                 };
                 let comma = if self.first { "" } else { "," };
-                self.text.push_str(&format!("{comma}\n{{\"change\":\"{word}\",\"type\":{kind},\"path\":{}}}", json(path)));
+                self.text.push_str(&format!("{comma}\n{{\"change\":\"{word}\",\"type\":{kind},\"path\":{}{length}}}", json(path)));
             }
         }
         self.first = false;
@@ -355,29 +365,59 @@ fn path_of(dir: &OwnedFd, name: &CStr) -> std::path::PathBuf {
     Path::new(&format!("/proc/self/fd/{}", dir.as_raw_fd())).join(OsStr::from_bytes(name.to_bytes()))
 }
 
-/// Do the two files of that name hold the same?
+/// A path that is too long to be used: both ends of it, cut between names.
+fn abridged(path: &[u8]) -> Option<Vec<u8>> {
+    if path.len() <= LONGEST {
+        return None;
+    }
+    // A name has at most 255 bytes, so that there is a slash in each.
+    let head = path[..END].iter().rposition(|byte| *byte == b'/')?;
+    let tail = path.len() - END + path[path.len() - END..].iter().position(|byte| *byte == b'/')?;
+    Some([&path[..head], b"/...", &path[tail..]].concat())
+}
+
+/// Do the two files of that name hold the same? Holes are not read: a sparse file may be
+/// far larger than the disk.
 fn same_content(changes: &OwnedFd, tree: &OwnedFd, name: &CStr, one: &mut [u8], other: &mut [u8]) -> bool {
     let open = |dir: &OwnedFd| {
         // What has come to be a fifo since is not waited for.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = openat(dir.as_fd(), name, flags, Mode::empty()).ok()?;
-        (kind(&fstat(&file).ok()?) == FileType::RegularFile).then_some(file)
+        let stat = fstat(&file).ok()?;
+        (kind(&stat) == FileType::RegularFile).then_some((file, stat.st_size))
     };
-    let (Some(changes), Some(tree)) = (open(changes), open(tree)) else { return false };
+    let (Some((changes, size)), Some((tree, other_size))) = (open(changes), open(tree)) else { return false };
+    if size != other_size {
+        return false;
+    }
+    let mut at = 0;
     loop {
-        match (filled(&changes, one), filled(&tree, other)) {
+        let (Ok(next), Ok(other_next)) = (data(&changes, at), data(&tree, at)) else { return false };
+        let Some(next) = next.into_iter().chain(other_next).min() else { return true };
+        match (filled(&changes, next, one), filled(&tree, next, other)) {
             (Ok(0), Ok(0)) => return true,
-            (Ok(read), Ok(others)) if one[..read] == other[..others] => {}
+            (Ok(read), Ok(others)) if one[..read] == other[..others] => at = next + read as u64,
             _ => return false,
         }
     }
 }
 
-/// Reads until the buffer is full, or the file at its end.
-fn filled(file: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
+/// Where the next data is from `at` on; None where nothing but a hole is left.
+fn data(file: &OwnedFd, at: u64) -> Result<Option<u64>, Errno> {
+    match seek(file, SeekFrom::Data(at)) {
+        Ok(next) => Ok(Some(next)),
+        Err(Errno::NXIO) => Ok(None),
+        // A file system that knows of no holes.
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(Some(at)),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Reads from `at` on until the buffer is full, or the file at its end.
+fn filled(file: &OwnedFd, at: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
     let mut length = 0;
     while length < buffer.len() {
-        match read(file, &mut buffer[length..]) {
+        match pread(file, &mut buffer[length..], at + length as u64) {
             Ok(0) => break,
             Ok(more) => length += more,
             Err(Errno::INTR) => {}
@@ -385,4 +425,21 @@ fn filled(file: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
         }
     }
     Ok(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_no_call_takes_is_printed_by_its_ends() {
+        let long = [b"a".as_slice(), &b"/bc".repeat(2000), b"/end"].concat();
+        let short = abridged(&long).unwrap();
+        assert!(short.starts_with(b"a/bc/bc") && short.ends_with(b"/bc/end") && short.len() <= 2 * END + 4, "{short:?}");
+        assert_eq!(short.windows(5).filter(|part| part == b"/.../").count(), 1);
+        assert_eq!((abridged(&long[..LONGEST]), abridged(b".")), (None, None));
+        // The longest names that there are.
+        let names = [&[b'x'; 255][..], &[b'/'], &[b'y'; 255], b"/"].concat().repeat(20);
+        assert!(abridged(&names[..names.len() - 1]).is_some());
+    }
 }
