@@ -123,7 +123,8 @@ fn same(a: &Stat, b: &Stat) -> bool {
 
 /// The directory of `--overlay` while a run has it.
 pub(crate) struct Kept {
-    /// Tells the keeper who process 1 is.
+    /// Tells the keeper who process 1 is. Dropped before the keeper, which waits for a
+    /// message until this end is closed.
     greeter: Option<Greeter>,
     /// It is locked for as long as this is open somewhere.
     dir: OwnedFd,
@@ -229,9 +230,14 @@ impl Kept {
         let umask = sys::umask(0o077)?;
         let made = make(&dir, &tree, changes, work, found);
         let _ = sys::umask(umask);
-        let (changes, work) = made?;
-        greeter.hand_over(Handed::Work, &work)?;
-        Ok(Self { greeter: Some(greeter), dir, tree, changes, work, keeper })
+        match made.and_then(|(changes, work)| greeter.hand_over(Handed::Work, &work).map(|()| (changes, work))) {
+            Ok((changes, work)) => Ok(Self { greeter: Some(greeter), dir, tree, changes, work, keeper }),
+            Err(errno) => {
+                // Before the keeper is dropped, which waits for the end of what it hears.
+                drop(greeter);
+                Err(errno)
+            }
+        }
     }
 
     /// Has the keeper wait for the death of process 1, and so of all.

@@ -8,6 +8,7 @@ mod kernel;
 mod kit;
 mod launch;
 mod network;
+mod outside;
 mod processes;
 mod programs;
 mod resources;
