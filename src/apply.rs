@@ -33,7 +33,7 @@ use crate::greeting::{Greeter, Handed, Listener};
 use crate::landlock::{self, Ruleset};
 use crate::loopback;
 use crate::orphans::Children;
-use crate::overlay::{self, Entry, Kept, Unfit};
+use crate::overlay::{self, Entry, Kept, Owners, Unfit};
 use crate::plan::{Mapped, Op, Over, Range};
 use crate::policy::Access;
 use crate::pty;
@@ -72,8 +72,8 @@ pub(crate) struct State<'a> {
     pub(crate) reacher: Option<Reacher>,
     /// Made by `Op::KeepChanges`.
     pub(crate) kept: Option<Kept>,
-    /// Ids that changes of an earlier run may belong to beside the caller's.
-    pub(crate) owners: &'a [Range],
+    /// The user ids that `--subids` maps.
+    pub(crate) subordinate: &'a [Range],
     /// Set when `Op::KeepChanges` fails because of an entry of the directory.
     pub(crate) unfit: Option<(Entry, Unfit)>,
     /// Made by `Op::Ruleset`.
@@ -118,7 +118,7 @@ impl<'a> State<'a> {
             targets: Vec::new(),
             reacher: None,
             kept: None,
-            owners: &[],
+            subordinate: &[],
             unfit: None,
             ruleset: None,
             init: None,
@@ -296,8 +296,9 @@ impl<'a> State<'a> {
                 restrict(tree.as_fd(), *access, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)?;
                 self.lay_on_root(tree)
             }
-            Op::KeepChanges { dir, tree } => {
-                self.kept = Some(Kept::open(dir, tree, self.owners, self.arguments, &mut self.unfit)?);
+            Op::KeepChanges { dir, tree, owner } => {
+                let owners = Owners { caller: *owner, subordinate: self.subordinate };
+                self.kept = Some(Kept::open(dir, tree, owners, self.arguments, &mut self.unfit)?);
                 Ok(())
             }
             Op::RootOverlay { source, over } => {

@@ -9,11 +9,14 @@
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, flock, mkdirat, openat, unlinkat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, FlockOperation, FsWord, Mode, OFlags, flock, fstatfs, mkdirat, openat, openat2, statat, unlinkat,
+};
 use rustix::io::{Errno, read, write};
 use rustix::process::{Pid, getpid};
 use rustix::thread::{Timespec, nanosleep};
 
+use crate::apply::RESOLVE;
 use crate::host::CALLERS;
 use crate::keeper::{End, Keeper};
 use crate::plan::Limits;
@@ -21,6 +24,9 @@ use crate::sys::Arguments;
 
 /// How the names of the jails' own begin.
 const OWN: &str = "jail-";
+
+/// CGROUP2_SUPER_MAGIC.
+const CGROUP2: FsWord = 0x6367_7270;
 
 /// A jail's cgroup while it runs.
 pub(crate) struct Cgroup {
@@ -46,28 +52,44 @@ impl Cgroup {
     /// Makes it below the cgroup whose directory is `parent`. `move_callers`: the
     /// processes there must give way.
     pub(crate) fn make(parent: &CStr, move_callers: bool, limits: &Limits, arguments: &Arguments) -> Result<Self, Errno> {
-        let parent = directory(CWD, parent)?;
-        let name = CString::new(format!("{OWN}{}", getpid().as_raw_nonzero())).map_err(|_| Errno::INVAL)?;
-        // Before there is anything that must be removed.
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let parent = openat2(CWD, parent, flags, Mode::empty(), RESOLVE)?;
+        // The path comes from /proc, and what lies there may have been covered since.
+        if fstatfs(&parent)?.f_type != CGROUP2 {
+            return Err(Errno::NODEV);
+        }
+        // Others set up and clear away, too; while this is open they wait.
+        let lock = openat(&parent, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        flock(&lock, FlockOperation::LockExclusive)?;
+        let name = free_name(&parent)?;
+        // Before there is anything that must be removed, and after the name is known to be
+        // free: the keeper removes what has it.
         let keeper = {
             let own = parent.try_clone().map_err(|_| Errno::MFILE)?;
             let name = name.clone();
             let kept = [own.as_raw_fd()];
             Keeper::start(arguments, &kept, move |end| remove(&own, &name, end))?
         };
-        // Others set up and clear away, too; while this is open they wait.
-        let lock = openat(&parent, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        flock(&lock, FlockOperation::LockExclusive)?;
+        let made = Self::limited(&parent, &name, move_callers, limits);
+        // The keeper takes it when it is dropped.
+        drop(lock);
+        let (dir, procs) = made?;
+        Ok(Self { dir, procs, keeper: Some(keeper) })
+    }
+
+    /// Makes the cgroup `name` with its limits: its directory, and the file by which a
+    /// process enters.
+    fn limited(parent: &OwnedFd, name: &CStr, move_callers: bool, limits: &Limits) -> Result<(OwnedFd, OwnedFd), Errno> {
         if move_callers {
-            existing(mkdirat(&parent, CALLERS, Mode::from_raw_mode(0o755)))?;
-            move_all(&parent, &parent, CALLERS)?;
+            existing(mkdirat(parent, CALLERS, Mode::from_raw_mode(0o755)))?;
+            move_all(parent, parent, CALLERS)?;
         }
-        let enabled = get(&parent, c"cgroup.subtree_control")?;
+        let enabled = get(parent, c"cgroup.subtree_control")?;
         if !limits.controllers().all(|name| enabled.split_ascii_whitespace().any(|enabled| enabled == name)) {
-            put(&parent, c"cgroup.subtree_control", &controllers(limits))?;
+            put(parent, c"cgroup.subtree_control", &controllers(limits))?;
         }
-        mkdirat(&parent, &name, Mode::from_raw_mode(0o755))?;
-        let dir = directory(&parent, &name)?;
+        mkdirat(parent, name, Mode::from_raw_mode(0o755))?;
+        let dir = directory(parent, name)?;
         if let Some(memory) = limits.memory {
             put(&dir, c"memory.max", &memory.to_string())?;
             // What is over is not to go to the disk. Without swap there is no file.
@@ -84,7 +106,7 @@ impl Cgroup {
             put(&dir, c"cpu.max", &format!("{} 100000", thousandths * 100))?;
         }
         let procs = openat(&dir, c"cgroup.procs", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(Self { dir, procs, keeper: Some(keeper) })
+        Ok((dir, procs))
     }
 
     /// Puts this process into it.
@@ -113,6 +135,21 @@ impl Cgroup {
         counted.peak = get(&self.dir, c"memory.peak").ok().and_then(|text| text.trim_ascii().parse().ok());
         counted
     }
+}
+
+/// A name that no cgroup has. A launcher in another pid namespace can have the same
+/// number as this one, and a cgroup whose keeper was killed can be left.
+fn free_name(parent: &OwnedFd) -> Result<CString, Errno> {
+    let own = u64::from(getpid().as_raw_nonzero().get().unsigned_abs());
+    for number in own..own + 10_000 {
+        let name = CString::new(format!("{OWN}{number}")).map_err(|_| Errno::INVAL)?;
+        match statat(parent, &name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => {}
+            Err(Errno::NOENT) => return Ok(name),
+            Err(errno) => return Err(errno),
+        }
+    }
+    Err(Errno::EXIST)
 }
 
 /// Removes the cgroup `name`, and puts the callers back where no other jail needs

@@ -9,8 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, SeekFrom, Stat, flock, fstat, lgetxattr, llistxattr, openat, readlinkat,
-    seek, statat,
+    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, SeekFrom, Stat, flock, fstat, lgetxattr, llistxattr, openat,
+    readlinkat, seek, statat,
 };
 use rustix::io::{Errno, pread};
 
@@ -348,7 +348,8 @@ impl Walk<'_> {
                     FileType::CharacterDevice | FileType::BlockDevice | FileType::Unknown => "\"device\"",
                 };
                 let comma = if self.first { "" } else { "," };
-                self.text.push_str(&format!("{comma}\n{{\"change\":\"{word}\",\"type\":{kind},\"path\":{}{length}}}", json(path)));
+                self.text
+                    .push_str(&format!("{comma}\n{{\"change\":\"{word}\",\"type\":{kind},\"path\":{}{length}}}", json(path)));
             }
         }
         self.first = false;

@@ -95,8 +95,17 @@ impl AsFd for Greeter {
 impl Listener {
     /// Receives one message, which poll has said is there.
     pub(crate) fn hear(&self) -> Result<Heard, Errno> {
+        self.receive(RecvFlags::empty())
+    }
+
+    /// Receives one message if it is there, and does not wait for it (EAGAIN).
+    pub(crate) fn heard(&self) -> Result<Heard, Errno> {
+        self.receive(RecvFlags::DONTWAIT)
+    }
+
+    fn receive(&self, flags: RecvFlags) -> Result<Heard, Errno> {
         let mut byte = [0];
-        let (length, file, sender) = receive(self.0.as_fd(), &mut byte)?;
+        let (length, file, sender) = receive_with(self.0.as_fd(), &mut byte, flags)?;
         if length == 0 {
             return Ok(Heard::Gone);
         }
@@ -127,9 +136,17 @@ pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], file: BorrowedFd<'_>) -
 /// Receives such a message: how long it is (0 at the end), the descriptor, and who sent
 /// it, where the socket says so.
 pub(crate) fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> Result<(usize, Option<OwnedFd>, Option<Pid>), Errno> {
+    receive_with(socket, bytes, RecvFlags::empty())
+}
+
+fn receive_with(
+    socket: BorrowedFd<'_>,
+    bytes: &mut [u8],
+    flags: RecvFlags,
+) -> Result<(usize, Option<OwnedFd>, Option<Pid>), Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1), ScmCredentials(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let message = recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    let message = recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut ancillary, flags | RecvFlags::CMSG_CLOEXEC)?;
     let (mut sender, mut file) = (None, None);
     for part in ancillary.drain() {
         if let RecvAncillaryMessage::ScmCredentials(who) = part {

@@ -211,8 +211,9 @@ impl Host {
     /// Names the type of the file at `path`, with its article.
     pub fn kind(&self, path: &Path) -> &'static str {
         match &self.files {
-            Files::Machine(_) => statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)
-                .map_or("gone", |stat| kind_of(FileType::from_raw_mode(stat.st_mode))),
+            Files::Machine(_) => {
+                statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).map_or("gone", |stat| kind_of(FileType::from_raw_mode(stat.st_mode)))
+            }
             #[cfg(any(test, fuzzing))]
             Files::Given(_) => "a regular file",
         }

@@ -117,7 +117,7 @@ pub fn run(
     };
     // Nothing is reported of what is done outside.
     let mut state = State::new(arguments, CWD, clock);
-    state.owners = plan.subordinate_uids();
+    state.subordinate = plan.subordinate_uids();
     state.tick();
     for (index, step) in plan.outside.iter().enumerate() {
         if let Err(errno) = state.perform(&step.op) {

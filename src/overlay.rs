@@ -9,20 +9,20 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, ResolveFlags, Stat, chmodat, fchmod, fgetxattr, flock, fstat,
-    mkdirat, openat, openat2, statat, unlinkat,
+    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, ResolveFlags, Stat, chmodat, fgetxattr, flock, fstat, mkdirat,
+    openat, openat2, statat, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
 };
-use rustix::process::{Pid, PidfdFlags, geteuid, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::apply::{Line, RESOLVE, split};
 use crate::greeting::{self, Greeter, Handed, Heard, Listener};
 use crate::keeper::{End, Keeper};
 use crate::plan::Range;
-use crate::sys::{self, Arguments};
+use crate::sys::Arguments;
 
 /// `plan::CHANGES` for system calls.
 const CHANGES: &CStr = c"changes";
@@ -72,13 +72,22 @@ pub enum Unfit {
     Unsearchable,
 }
 
+/// Users that what is in DIR may belong to.
+#[derive(Clone, Copy)]
+pub(crate) struct Owners<'a> {
+    /// The caller.
+    pub(crate) caller: u32,
+    /// With `--subids` the command may have given its /, which `changes` is, to one of these.
+    pub(crate) subordinate: &'a [Range],
+}
+
 /// Opens the directory `name` in `dir` without following a link and without leaving the
 /// mount, and checks its type and its owner. Notes in `found` what is wrong with it.
 fn entry(
     dir: BorrowedFd<'_>,
     name: &CStr,
     which: Entry,
-    others: &[Range],
+    owners: Owners<'_>,
     found: &mut Option<(Entry, Unfit)>,
 ) -> Result<OwnedFd, Errno> {
     let opened = openat2(dir, name, DIRECTORY | OFlags::PATH, Mode::empty(), ENTRY).inspect_err(|errno| {
@@ -91,20 +100,15 @@ fn entry(
         };
         *found = unfit.map(|unfit| (which, unfit));
     })?;
-    checked(opened, which, others, found)
+    checked(opened, which, owners, found)
 }
 
-/// Checks that the opened directory belongs to the caller or, as `others` may in the
-/// changes of a jail with `--subids`, to one of its subordinate ids.
-fn checked(
-    opened: OwnedFd,
-    which: Entry,
-    others: &[Range],
-    found: &mut Option<(Entry, Unfit)>,
-) -> Result<OwnedFd, Errno> {
+/// Checks the owner and the mode of the opened directory.
+fn checked(opened: OwnedFd, which: Entry, owners: Owners<'_>, found: &mut Option<(Entry, Unfit)>) -> Result<OwnedFd, Errno> {
     let stat = fstat(&opened)?;
     let mapped = |range: &Range| stat.st_uid.checked_sub(range.outside).is_some_and(|offset| offset < range.count);
-    let unfit = if stat.st_uid != geteuid().as_raw() && !others.iter().any(mapped) {
+    let may = stat.st_uid == owners.caller || which == Entry::Changes && owners.subordinate.iter().any(mapped);
+    let unfit = if !may {
         Unfit::Owner(stat.st_uid)
     } else if which != Entry::Changes && stat.st_mode & 0o1002 == 0o002 {
         // Another user could put other entries in the place of the caller's. The mode of
@@ -123,8 +127,7 @@ fn same(a: &Stat, b: &Stat) -> bool {
 
 /// The directory of `--overlay` while a run has it.
 pub(crate) struct Kept {
-    /// Tells the keeper who process 1 is. Dropped before the keeper, which waits for a
-    /// message until this end is closed.
+    /// Tells the keeper who process 1 is.
     greeter: Option<Greeter>,
     /// It is locked for as long as this is open somewhere.
     dir: OwnedFd,
@@ -141,13 +144,12 @@ pub(crate) struct Kept {
 
 impl Kept {
     /// Opens and locks `path`, which is made if it is missing, and makes what is
-    /// missing in it. `tree`: what it is to be laid over. `others`: ids that `changes` may
-    /// belong to. Where an entry is not as it must be, `found` names it, and nothing was
+    /// missing in it. `tree`: what it is to be laid over. Where an entry is not as it must be, `found` names it, and nothing was
     /// made, changed or removed.
     pub(crate) fn open(
         path: &CStr,
         tree: &CStr,
-        others: &[Range],
+        owners: Owners<'_>,
         arguments: &Arguments,
         found: &mut Option<(Entry, Unfit)>,
     ) -> Result<Self, Errno> {
@@ -155,17 +157,17 @@ impl Kept {
         let (parent, name) = split(path)?;
         let parent = if parent.is_empty() { b"/" } else { parent };
         let parent = openat2(CWD, parent, DIRECTORY | OFlags::PATH, Mode::empty(), RESOLVE)?;
-        match Self::open_dir(&parent, name, found) {
+        match Self::open_dir(&parent, name, owners, found) {
             Err(Errno::NOENT) => {}
-            dir => return Self::open_in(dir?, tree, others, arguments, found),
+            dir => return Self::open_in(dir?, tree, owners, arguments, found),
         }
         not_in(&parent, &tree)?;
         // Never writable for others, whatever the umask: the next run would refuse it.
         match mkdirat(&parent, name, Mode::from_raw_mode(0o775)) {
             // Another run makes it at this moment.
-            Err(Errno::EXIST) => Self::open_in(Self::open_dir(&parent, name, found)?, tree, others, arguments, found),
-            made => made.and_then(|()| Self::open_dir(&parent, name, found)).and_then(|dir| {
-                Self::open_in(dir, tree, others, arguments, found).inspect_err(|errno| {
+            Err(Errno::EXIST) => Self::open_in(Self::open_dir(&parent, name, owners, found)?, tree, owners, arguments, found),
+            made => made.and_then(|()| Self::open_dir(&parent, name, owners, found)).and_then(|dir| {
+                Self::open_in(dir, tree, owners, arguments, found).inspect_err(|errno| {
                     // Unless another run has it by now.
                     if *errno != Errno::AGAIN {
                         let _ = unlinkat(&parent, name, AtFlags::REMOVEDIR);
@@ -176,19 +178,19 @@ impl Kept {
     }
 
     /// Opens DIR, called `name`.
-    fn open_dir(parent: &OwnedFd, name: &CStr, found: &mut Option<(Entry, Unfit)>) -> Result<OwnedFd, Errno> {
+    fn open_dir(parent: &OwnedFd, name: &CStr, owners: Owners<'_>, found: &mut Option<(Entry, Unfit)>) -> Result<OwnedFd, Errno> {
         let dir = openat2(parent, name, DIRECTORY | OFlags::RDONLY, Mode::empty(), RESOLVE).inspect_err(|errno| {
             if let (Errno::NOTDIR | Errno::LOOP, Ok(stat)) = (*errno, statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)) {
                 *found = Some((Entry::Dir, Unfit::Kind(FileType::from_raw_mode(stat.st_mode))));
             }
         })?;
-        checked(dir, Entry::Dir, &[], found)
+        checked(dir, Entry::Dir, owners, found)
     }
 
     fn open_in(
         dir: OwnedFd,
         tree: OwnedFd,
-        others: &[Range],
+        owners: Owners<'_>,
         arguments: &Arguments,
         found: &mut Option<(Entry, Unfit)>,
     ) -> Result<Self, Errno> {
@@ -196,10 +198,10 @@ impl Kept {
         flock(&dir, FlockOperation::NonBlockingLockExclusive)?;
         // All checks come before the first change and before the keeper, which removes
         // things at the end.
-        let changes = missing(entry(dir.as_fd(), CHANGES, Entry::Changes, others, found))?;
-        let work = missing(entry(dir.as_fd(), WORK, Entry::Work, &[], found))?;
+        let changes = missing(entry(dir.as_fd(), CHANGES, Entry::Changes, owners, found))?;
+        let work = missing(entry(dir.as_fd(), WORK, Entry::Work, owners, found))?;
         if let Some(work) = &work {
-            missing(entry(work.as_fd(), WORK, Entry::Inner, &[], found))?;
+            missing(entry(work.as_fd(), WORK, Entry::Inner, owners, found))?;
         }
         if changes.is_none() && !is_empty(&dir)? {
             return Err(Errno::NOTEMPTY);
@@ -209,9 +211,10 @@ impl Kept {
         let keeper = {
             let dir = dir.try_clone().map_err(|_| Errno::MFILE)?;
             let kept = [dir.as_raw_fd(), listener.as_fd().as_raw_fd()];
+            let owners = Owners { subordinate: &[], ..owners };
             Keeper::start(arguments, &kept, move |end| {
-                // The first message, where the launcher came as far as this.
-                let work = match listener.hear() {
+                // It was sent before there was a process 1, or never.
+                let work = match listener.heard() {
                     Ok(Heard::Work(work)) => Some(work),
                     Ok(_) | Err(_) => None,
                 };
@@ -219,25 +222,16 @@ impl Kept {
                     wait_for_process_one(&listener);
                 }
                 match work {
-                    Some(work) => tidy(&dir, &work),
-                    // The launcher died just after it had made the directory.
+                    Some(work) => tidy(&dir, &work, owners),
+                    // The launcher ended just after it had made the directory.
                     None if makes_work => _ = unlinkat(&dir, WORK, AtFlags::REMOVEDIR),
                     None => {}
                 }
             })?
         };
-        // The umask is the caller's: it may take away what the caller itself needs.
-        let umask = sys::umask(0o077)?;
-        let made = make(&dir, &tree, changes, work, found);
-        let _ = sys::umask(umask);
-        match made.and_then(|(changes, work)| greeter.hand_over(Handed::Work, &work).map(|()| (changes, work))) {
-            Ok((changes, work)) => Ok(Self { greeter: Some(greeter), dir, tree, changes, work, keeper }),
-            Err(errno) => {
-                // Before the keeper is dropped, which waits for the end of what it hears.
-                drop(greeter);
-                Err(errno)
-            }
-        }
+        let (changes, work) = make(&dir, &tree, changes, work, owners, found)?;
+        greeter.hand_over(Handed::Work, &work)?;
+        Ok(Self { greeter: Some(greeter), dir, tree, changes, work, keeper })
     }
 
     /// Has the keeper wait for the death of process 1, and so of all.
@@ -310,18 +304,21 @@ fn make(
     tree: &OwnedFd,
     changes: Option<OwnedFd>,
     work: Option<OwnedFd>,
+    owners: Owners<'_>,
     found: &mut Option<(Entry, Unfit)>,
 ) -> Result<(OwnedFd, OwnedFd), Errno> {
     let made_changes = changes.is_none();
     let changes = match changes {
         Some(changes) => changes,
-        None => make_changes(dir, tree, found)?,
+        None => make_changes(dir, tree, owners, found)?,
     };
     let made = match work {
         Some(work) => Ok(work),
         None => mkdirat(dir, WORK, Mode::RWXU)
             .or_else(|errno| if errno == Errno::EXIST { Ok(()) } else { Err(errno) })
-            .and_then(|()| entry(dir.as_fd(), WORK, Entry::Work, &[], found)),
+            .and_then(|()| entry(dir.as_fd(), WORK, Entry::Work, owners, found))
+            // The umask is the caller's, and may take away what the caller itself needs.
+            .and_then(|work| set_mode(&work, 0o700).map(|()| work)),
     };
     match made {
         Ok(work) => Ok((changes, work)),
@@ -334,19 +331,18 @@ fn make(
     }
 }
 
-fn make_changes(dir: &OwnedFd, tree: &OwnedFd, found: &mut Option<(Entry, Unfit)>) -> Result<OwnedFd, Errno> {
+fn make_changes(dir: &OwnedFd, tree: &OwnedFd, owners: Owners<'_>, found: &mut Option<(Entry, Unfit)>) -> Result<OwnedFd, Errno> {
     mkdirat(dir, CHANGES, Mode::RWXU)?;
-    let changes = entry(dir.as_fd(), CHANGES, Entry::Changes, &[], found)?;
+    let changes = entry(dir.as_fd(), CHANGES, Entry::Changes, owners, found)?;
     // The jail sees it as its /.
-    let mode = Mode::from_raw_mode(fstat(tree)?.st_mode & 0o7777);
-    fchmod(openat(&changes, c".", DIRECTORY | OFlags::RDONLY, Mode::empty())?, mode)?;
+    set_mode(&changes, fstat(tree)?.st_mode)?;
     Ok(changes)
 }
 
 /// Removes `work`, which only the kernel has a use for: rm(1) could not, because the
 /// directory in it may not be read. Whatever has come to be in its place stays.
-fn tidy(dir: &OwnedFd, work: &OwnedFd) {
-    if let Ok(inner) = entry(work.as_fd(), WORK, Entry::Inner, &[], &mut None) {
+fn tidy(dir: &OwnedFd, work: &OwnedFd, owners: Owners<'_>) {
+    if let Ok(inner) = entry(work.as_fd(), WORK, Entry::Inner, owners, &mut None) {
         let _ = empty(&inner);
         remove(work, &inner);
     }
@@ -355,12 +351,7 @@ fn tidy(dir: &OwnedFd, work: &OwnedFd) {
 
 /// Empties the directory that the kernel left without any permission.
 fn empty(inner: &OwnedFd) -> Result<(), Errno> {
-    // By its number: a name could lead elsewhere by now, and before Linux 6.6 no call
-    // changes the mode behind a descriptor that was opened without permission to read.
-    // Without /proc there is no overlay.
-    let mut path = Line::<32>::new();
-    path.print(format_args!("/proc/self/fd/{}\0", inner.as_raw_fd()))?;
-    chmodat(CWD, path.c_str()?, Mode::RWXU, AtFlags::empty())?;
+    set_mode(inner, 0o700)?;
     let inner = openat(inner, c".", DIRECTORY | OFlags::RDONLY, Mode::empty())?;
     let all = Dir::read_from(&inner)?.flatten();
     for entry in all.filter(|entry| !matches!(entry.file_name().to_bytes(), b"." | b"..")) {
@@ -370,6 +361,18 @@ fn empty(inner: &OwnedFd) -> Result<(), Errno> {
         let _ = unlinkat(&inner, name, AtFlags::empty()).or_else(|_| unlinkat(&inner, name, AtFlags::REMOVEDIR));
     }
     Ok(())
+}
+
+/// Gives the opened directory this mode. By its number: a name could lead elsewhere by now,
+/// and before Linux 6.6 no call changes the mode behind a descriptor that was opened
+/// without permission to read. Without /proc there is no overlay.
+fn set_mode(dir: &OwnedFd, mode: u32) -> Result<(), Errno> {
+    if (fstat(dir)?.st_mode ^ mode) & 0o7777 == 0 {
+        return Ok(());
+    }
+    let mut path = Line::<32>::new();
+    path.print(format_args!("/proc/self/fd/{}\0", dir.as_raw_fd()))?;
+    chmodat(CWD, path.c_str()?, Mode::from_raw_mode(mode & 0o7777), AtFlags::empty())
 }
 
 /// Removes the empty directory called `work` in `dir` if it is still the opened one.

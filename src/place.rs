@@ -105,7 +105,7 @@ impl<'a> Builder<'a> {
                     Changes::Keep { dir } => {
                         let at = kept_in(host, &dir, &path, asked)?;
                         let dir = c_string(at.as_os_str())?;
-                        outside.push(step(Op::KeepChanges { dir: dir.clone(), tree: tree.clone() }, asked));
+                        outside.push(step(Op::KeepChanges { dir: dir.clone(), tree: tree.clone(), owner: host.uid }, asked));
                         kept = Some(at);
                         Over::Kept { dir }
                     }

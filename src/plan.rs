@@ -130,9 +130,9 @@ pub enum Op {
     RootMemory,
     /// Start from a tree of the host's.
     RootTree { source: CString, access: Access },
-    /// Open the directory that changes are kept in, make what is missing of it, and
-    /// let no other run have it.
-    KeepChanges { dir: CString, tree: CString },
+    /// Open the directory that changes are kept in, which must belong to `owner`, make
+    /// what is missing of it, and let no other run have it.
+    KeepChanges { dir: CString, tree: CString, owner: u32 },
     /// Start from a tree of the host's with changes laid over it.
     RootOverlay { source: CString, over: Over },
     /// Make a directory in memory.
@@ -311,9 +311,9 @@ impl Plan {
 
     /// The user ids that `--subids` maps.
     pub fn subordinate_uids(&self) -> &[Range] {
-        let mapped = self.inside.iter().find_map(|step| match &step.op {
-            Op::MapSubids { subids } => Some(&*subids.uids),
-            _ => None,
+        let mapped = self.inside.iter().find_map(|step| {
+            let Op::MapSubids { subids } = &step.op else { return None };
+            Some(&*subids.uids)
         });
         mapped.unwrap_or_default()
     }

@@ -137,8 +137,10 @@ fn overlay_entry_on_another_file_system_is_refused_by_name() {
     s.dir("kept/changes");
     for at in ["kept/changes", "kept/work", "kept/work/work"] {
         for mount in ["mount -t tmpfs t", "mount --bind canary"] {
-            let script = format!("{mount} {at} && touch {at}/file && ls -la {at} > before; \
-                jail --root t --overlay kept -- sh -c true; status=$?; ls -la {at} | cmp - before && exit $status");
+            let script = format!(
+                "{mount} {at} && touch {at}/file && ls -la {at} > before; \
+                jail --root t --overlay kept -- sh -c true; status=$?; ls -la {at} | cmp - before && exit $status"
+            );
             fs::write(s.0.join("script"), "").unwrap();
             s.file("before", "");
             let before: Vec<String> = state(&s.0.join("kept"));
@@ -173,13 +175,16 @@ fn overlay_dir_that_is_as_it_must_be_is_used_and_tidied() {
     run("--overlay empty");
     s.dir("kept/work/work/#1");
     s.file("kept/work/work/#2", "");
-    fs::set_permissions(s.0.join("kept/work/work"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(s.0.join("kept/work/work"), fs::Permissions::from_mode(0o000)).unwrap();
     run("--overlay kept");
     assert_eq!(names(), ["changes"]);
     // Notes of the user's beside the changes, which stay.
     s.file("kept/notes", "mine\n");
     run("--overlay kept");
-    assert_eq!((names(), fs::read_to_string(s.0.join("kept/notes")).unwrap()), (vec!["changes".into(), "notes".into()], "mine\n".into()));
+    assert_eq!(
+        (names(), fs::read_to_string(s.0.join("kept/notes")).unwrap()),
+        (vec!["changes".into(), "notes".into()], "mine\n".into())
+    );
     // The caller's group may write to it, and others where they may replace nothing.
     for mode in [0o775, 0o1777, 0o700] {
         fs::set_permissions(s.0.join("kept"), fs::Permissions::from_mode(mode)).unwrap();
@@ -254,7 +259,8 @@ fn overlay_dir_that_a_jailed_command_made_costs_no_file() {
         let script = hostile.replace("CANARY", &canary.display().to_string());
         sh_in(&s.0.join("p"), "--rw .", &script).good();
         for flags in ["--explain --", "--explain=time --", "--", "--"] {
-            let run = outside_in(&s.0.join("p"), false, &format!("exec timeout 20 jail --root ../t --overlay delta {flags} true"));
+            let run =
+                outside_in(&s.0.join("p"), false, &format!("exec timeout 20 jail --root ../t --overlay delta {flags} true"));
             assert_eq!(state(&canary), before, "{hostile}, {flags}: {run:?}");
             assert!(run.status == 125 || flags == "--explain --", "{hostile}, {flags}: {run:?}");
         }
@@ -273,9 +279,12 @@ fn running(s: &Scratch) -> Child {
     child
 }
 
+/// Puts something in the place of `work`; the second is the canary.
+type Swap<'a> = &'a dyn Fn(&Path, &Path);
+
 #[test]
 fn killed_launcher_leaves_alone_what_took_the_place_of_work() {
-    let swaps: [(&str, &dyn Fn(&Path, &Path)); 5] = [
+    let swaps: [(&str, Swap); 5] = [
         ("a link", &|work, canary| symlink(canary, work).unwrap()),
         ("a directory", &|work, canary| fs::rename(canary.join("work"), work).unwrap()),
         ("an empty directory", &|work, _| fs::create_dir(work).unwrap()),
@@ -480,7 +489,8 @@ fn diff_of_a_deep_tree_is_linear() {
 #[test]
 fn diff_of_sparse_files_reads_no_hole() {
     let s = place();
-    let sizes = [("same", 8 << 40), ("start", 8 << 40), ("middle", 8 << 40), ("hole", 8 << 40), ("size", 8 << 40), ("small", 300_000)];
+    let sizes =
+        [("same", 8 << 40), ("start", 8 << 40), ("middle", 8 << 40), ("hole", 8 << 40), ("size", 8 << 40), ("small", 300_000)];
     for (name, size) in sizes {
         for dir in ["t", "kept/changes"] {
             let file = fs::OpenOptions::new().write(true).open(s.file(&format!("{dir}/{name}"), "")).unwrap();
@@ -501,4 +511,35 @@ fn diff_of_sparse_files_reads_no_hole() {
     let run = outside_in(&s.0, false, "exec timeout 20 jail --diff kept --root t");
     let changed: Vec<&str> = run.good().lines().filter(|line| line.starts_with('C')).collect();
     assert_eq!(changed, ["C middle", "C size", "C start"], "{run:?}");
+}
+
+#[test]
+fn cgroup_of_another_launcher_is_not_removed() {
+    // Launchers in different pid namespaces can have one number: here each number that the
+    // launcher can have is taken, one of them by a process.
+    let script = r#"
+cd /sys/fs/cgroup
+echo '+memory +pids +cpu' >cgroup.subtree_control
+mkdir user
+chown tester:tester user user/cgroup.procs user/cgroup.threads user/cgroup.subtree_control
+echo $$ >user/cgroup.procs
+exec as-user sh -euc "$(cat <<'END'
+mkdir user/mine
+echo $$ >user/mine/cgroup.procs
+echo '+memory +pids +cpu' >user/cgroup.subtree_control
+set +e
+for n in $(seq $$ $(($$ + 200))); do mkdir user/jail-$n; done
+sleep 1000 & sleeper=$!
+for n in $(seq $$ $(($$ + 200))); do echo $sleeper 2>/dev/null >user/jail-$n/cgroup.procs; done
+ls user | grep -c ^jail-
+jail --tasks 9 -- echo ran; echo $?
+jail --tasks 9 -- sleep 1000 & sleep 1
+kill -KILL $!; wait $! 2>/dev/null
+sleep 1
+ls user | grep -c ^jail-
+kill -0 $sleeper && echo lives
+END
+)""#;
+    let Some(outcome) = vm("6.12", script, &[]) else { return };
+    assert_eq!(outcome.out, "201\nran\n0\n201\nlives\n", "{outcome:#?}");
 }
