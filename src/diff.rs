@@ -440,7 +440,7 @@ mod tests {
         assert_eq!(short.windows(5).filter(|part| part == b"/.../").count(), 1);
         assert_eq!((abridged(&long[..LONGEST]), abridged(b".")), (None, None));
         // The longest names that there are.
-        let names = [&[b'x'; 255][..], &[b'/'], &[b'y'; 255], b"/"].concat().repeat(20);
+        let names = [&[b'x'; 255][..], &b"/"[..], &[b'y'; 255], b"/"].concat().repeat(20);
         assert!(abridged(&names[..names.len() - 1]).is_some());
     }
 }

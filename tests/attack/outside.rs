@@ -516,7 +516,7 @@ fn diff_of_sparse_files_reads_no_hole() {
 #[test]
 fn cgroup_of_another_launcher_is_not_removed() {
     // Launchers in different pid namespaces can have one number: here each number that the
-    // launcher can have is taken, one of them by a process.
+    // launcher can have is taken.
     let script = r#"
 cd /sys/fs/cgroup
 echo '+memory +pids +cpu' >cgroup.subtree_control
@@ -524,13 +524,11 @@ mkdir user
 chown tester:tester user user/cgroup.procs user/cgroup.threads user/cgroup.subtree_control
 echo $$ >user/cgroup.procs
 exec as-user sh -euc "$(cat <<'END'
-mkdir user/mine
-echo $$ >user/mine/cgroup.procs
-echo '+memory +pids +cpu' >user/cgroup.subtree_control
 set +e
-for n in $(seq $$ $(($$ + 200))); do mkdir user/jail-$n; done
+# No process for each, which would take its number.
+set --; for n in $(seq $$ $(($$ + 200))); do set -- "$@" user/jail-$n; done; mkdir "$@"
 sleep 1000 & sleeper=$!
-for n in $(seq $$ $(($$ + 200))); do echo $sleeper 2>/dev/null >user/jail-$n/cgroup.procs; done
+echo $sleeper >user/jail-$(($$ + 200))/cgroup.procs
 ls user | grep -c ^jail-
 jail --tasks 9 -- echo ran; echo $?
 jail --tasks 9 -- sleep 1000 & sleep 1
