@@ -320,6 +320,9 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, Words) {
             Errno::PERM if signs.apparmor_restricts => system(),
             _ => system(),
         },
+        Op::KeepChanges { .. } if errno == Errno::NOENT && !signs.proc => {
+            (Layer::Container, "/proc is not mounted here: mount it, jail names what it opened by /proc/self/fd".into())
+        }
         Op::KeepChanges { .. } => match errno {
             Errno::AGAIN => files("wait until that has ended, or name another directory"),
             Errno::NOTEMPTY => files("it holds other things than an earlier run's changes: name an empty directory, or a new one"),

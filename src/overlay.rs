@@ -144,8 +144,8 @@ pub(crate) struct Kept {
 
 impl Kept {
     /// Opens and locks `path`, which is made if it is missing, and makes what is
-    /// missing in it. `tree`: what it is to be laid over. Where an entry is not as it must be, `found` names it, and nothing was
-    /// made, changed or removed.
+    /// missing in it. `tree`: what it is to be laid over. Where an entry is not as it
+    /// must be, `found` names it, and nothing was made, changed or removed.
     pub(crate) fn open(
         path: &CStr,
         tree: &CStr,
@@ -223,14 +223,18 @@ impl Kept {
                 }
                 match work {
                     Some(work) => tidy(&dir, &work, owners),
-                    // The launcher ended just after it had made the directory.
-                    None if makes_work => _ = unlinkat(&dir, WORK, AtFlags::REMOVEDIR),
+                    // The launcher was killed, perhaps just after it had made the directory.
+                    None if makes_work && end == End::Dead => _ = unlinkat(&dir, WORK, AtFlags::REMOVEDIR),
                     None => {}
                 }
             })?
         };
         let (changes, work) = make(&dir, &tree, changes, work, owners, found)?;
-        greeter.hand_over(Handed::Work, &work)?;
+        greeter.hand_over(Handed::Work, &work).inspect_err(|_| {
+            if makes_work {
+                let _ = unlinkat(&dir, WORK, AtFlags::REMOVEDIR);
+            }
+        })?;
         Ok(Self { greeter: Some(greeter), dir, tree, changes, work, keeper })
     }
 
@@ -314,11 +318,7 @@ fn make(
     };
     let made = match work {
         Some(work) => Ok(work),
-        None => mkdirat(dir, WORK, Mode::RWXU)
-            .or_else(|errno| if errno == Errno::EXIST { Ok(()) } else { Err(errno) })
-            .and_then(|()| entry(dir.as_fd(), WORK, Entry::Work, owners, found))
-            // The umask is the caller's, and may take away what the caller itself needs.
-            .and_then(|work| set_mode(&work, 0o700).map(|()| work)),
+        None => make_work(dir, owners, found),
     };
     match made {
         Ok(work) => Ok((changes, work)),
@@ -333,10 +333,22 @@ fn make(
 
 fn make_changes(dir: &OwnedFd, tree: &OwnedFd, owners: Owners<'_>, found: &mut Option<(Entry, Unfit)>) -> Result<OwnedFd, Errno> {
     mkdirat(dir, CHANGES, Mode::RWXU)?;
-    let changes = entry(dir.as_fd(), CHANGES, Entry::Changes, owners, found)?;
-    // The jail sees it as its /.
-    set_mode(&changes, fstat(tree)?.st_mode)?;
-    Ok(changes)
+    // The jail sees it as its /, with the mode that the tree has.
+    let opened = entry(dir.as_fd(), CHANGES, Entry::Changes, owners, found)
+        .and_then(|changes| set_mode(&changes, fstat(tree)?.st_mode).map(|()| changes));
+    opened.inspect_err(|_| _ = unlinkat(dir, CHANGES, AtFlags::REMOVEDIR))
+}
+
+fn make_work(dir: &OwnedFd, owners: Owners<'_>, found: &mut Option<(Entry, Unfit)>) -> Result<OwnedFd, Errno> {
+    mkdirat(dir, WORK, Mode::RWXU).inspect_err(|errno| {
+        if *errno == Errno::EXIST {
+            // It was not there a moment ago. If it is a link, the message says so.
+            let _ = entry(dir.as_fd(), WORK, Entry::Work, owners, found);
+        }
+    })?;
+    // The umask is the caller's, and may take away what the caller itself needs.
+    let opened = entry(dir.as_fd(), WORK, Entry::Work, owners, found).and_then(|work| set_mode(&work, 0o700).map(|()| work));
+    opened.inspect_err(|_| _ = unlinkat(dir, WORK, AtFlags::REMOVEDIR))
 }
 
 /// Removes `work`, which only the kernel has a use for: rm(1) could not, because the
