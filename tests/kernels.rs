@@ -1,4 +1,4 @@
-//! Other kernels than this machine's: Debian's 6.1 and 6.12, each booted in a
+//! Other kernels than this machine's: Debian's 6.1, 6.12 and 7.3, each booted in a
 //! virtual machine of its own.
 
 mod support;
@@ -305,3 +305,4 @@ macro_rules! on {
 }
 on!(linux_6_1, "6.1");
 on!(linux_6_12, "6.12");
+on!(linux_7_3, "7.3");
