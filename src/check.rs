@@ -15,7 +15,7 @@ use crate::error::{Asked, Error, Layer, Words, said};
 use crate::filter;
 use crate::helper::{self, Unusable};
 use crate::host::Host;
-use crate::landlock::HAS_FILES;
+use crate::landlock::{HAS_FILES, HAS_UNIX, VERSIONS};
 use crate::launch::{self, Failure, Passed};
 use crate::plan::{self, Command, Ids, Limits, Op, Over, Plan, Step};
 use crate::policy::{Degradable, Format, Init, Policy, Setting};
@@ -309,19 +309,17 @@ fn finding(layer: &'static str, needed: bool, tried: Result<(), Error>) -> Findi
 
 fn landlock(host: &Host) -> Finding {
     let abi = host.landlock_abi;
+    let brought: Vec<&str> = VERSIONS.iter().filter(|(since, ..)| *since <= abi).map(|(.., what)| *what).collect();
     let has = match abi {
-        0 => "none",
-        1 => "too old for rules of files",
-        2 => "files",
-        3 => "files, truncating",
-        4 => "files, truncating, TCP ports",
-        5 => "files, truncating, TCP ports, device ioctls",
-        _ => "files, truncating, TCP ports, device ioctls, signals and abstract sockets",
+        0 => "none".into(),
+        1 => "too old for rules of files".into(),
+        _ => brought.join(", "),
     };
     let remedy = match abi {
         0 if host.landlock_refused => "let the container make Landlock's calls, or say --degrade landlock",
         0 => "boot with landlock among lsm= (CONFIG_SECURITY_LANDLOCK), or say --degrade landlock",
         1 => "Linux 5.19 has more of it; or say --degrade landlock",
+        2..HAS_UNIX => "Linux 7.1 adds Unix sockets by path: it refuses connections to those in read-only places",
         _ => "",
     };
     Finding {

@@ -48,18 +48,23 @@ const MAKE_SYM: u64 = 1 << 12;
 const REFER: u64 = 1 << 13;
 pub(crate) const TRUNCATE: u64 = 1 << 14;
 pub(crate) const IOCTL_DEV: u64 = 1 << 15;
+/// Connecting and sending to a Unix socket by its path. The kernel asks only about sockets
+/// that were made outside the ruleset: the command's own need no rule.
+const RESOLVE_UNIX: u64 = 1 << 16;
 
 const READ: u64 = EXECUTE | READ_FILE | READ_DIR;
 const WRITE: u64 =
     WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | MAKE_SOCK | MAKE_FIFO | MAKE_SYM | REFER | TRUNCATE;
 /// Using a device; a shell's `>` truncates.
 const USE: u64 = WRITE_FILE | TRUNCATE | IOCTL_DEV;
-/// No right in the table makes device nodes.
-const ALL: u64 = READ | WRITE | MAKE_CHAR | MAKE_BLOCK | IOCTL_DEV;
+/// A place of the host's that the command may write to. Memory of the jail's own is not such
+/// a place: no socket of the host lies there, and what `--ro` shows below it, as below a
+/// private home, would get the right, too.
+const SHARED: u64 = READ | WRITE | RESOLVE_UNIX;
 /// The rights that mean something for what is no directory.
-pub(crate) const OF_FILES: u64 = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV;
+pub(crate) const OF_FILES: u64 = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV | RESOLVE_UNIX;
 
-/// What a descriptor of a directory gives, which `--fd` names.
+/// What a descriptor of a directory gives, which `--fd` names: none of its sockets.
 pub(crate) const BELOW_A_DESCRIPTOR: u64 = READ | WRITE;
 
 /// Binding a TCP socket.
@@ -81,17 +86,29 @@ pub(crate) const HAS_FILES: u32 = 2;
 pub(crate) const HAS_TRUNCATE: u32 = 3;
 /// The first version that knows TCP ports.
 pub(crate) const HAS_PORTS: u32 = 4;
+/// The first version that sees the calls that only devices know.
+const HAS_IOCTL_DEV: u32 = 5;
 /// The first version that keeps signals and abstract sockets in.
 pub(crate) const HAS_SCOPES: u32 = 6;
+/// The first version that sees connections to Unix sockets by path (Linux 7.1).
+pub(crate) const HAS_UNIX: u32 = 9;
+
+/// What `jail` uses of each version of the interface: the version, the rights over files
+/// that it brought, and what a person is told. No right in the table that the command gets
+/// makes device nodes. Version 7 brought logging, 8 rules for all threads, 10 UDP ports:
+/// none of them is used.
+pub(crate) const VERSIONS: [(u32, u64, &str); 6] = [
+    (HAS_FILES, READ | WRITE & !TRUNCATE | MAKE_CHAR | MAKE_BLOCK, "files"),
+    (HAS_TRUNCATE, TRUNCATE, "truncating"),
+    (HAS_PORTS, 0, "TCP ports"),
+    (HAS_IOCTL_DEV, IOCTL_DEV, "device ioctls"),
+    (HAS_SCOPES, 0, "signals and abstract sockets"),
+    (HAS_UNIX, RESOLVE_UNIX, "Unix sockets by path"),
+];
 
 /// The rights over files that version `abi` of the interface knows.
 fn known(abi: u32) -> u64 {
-    match abi {
-        0..HAS_FILES => 0,
-        2 => ALL & !(TRUNCATE | IOCTL_DEV),
-        3 | 4 => ALL & !IOCTL_DEV,
-        _ => ALL,
-    }
+    VERSIONS.iter().filter(|(since, ..)| *since <= abi).fold(0, |known, (_, rights, _)| known | rights)
 }
 
 /// What `steps` show, as rules. `mounts`: the command may mount, which the kernel
@@ -117,8 +134,10 @@ pub fn ruleset(abi: u32, steps: &[Step], mounts: bool, own_pids: bool, descripto
                 let below = dest.to_bytes().strip_prefix(above.to_bytes());
                 rights & IOCTL_DEV != 0 && below.is_some_and(|below| below.starts_with(b"/"))
             });
-        if !inherited {
-            ruleset.below.push((dest.to_owned(), rights & ruleset.files));
+        // The kernel takes no rule without a right (ENOMSG).
+        let rights = rights & ruleset.files;
+        if !inherited && rights != 0 {
+            ruleset.below.push((dest.to_owned(), rights));
         }
     }
     ruleset
@@ -143,16 +162,20 @@ pub fn ruleset_alone(abi: u32, steps: &[Step], own_pids: bool, descriptors: Vec<
 fn rights<'a>(op: &'a Op, sealed: &[&CStr]) -> Option<(&'a CStr, u64)> {
     match op {
         Op::RootMemory | Op::RootTree { access: Access::ReadOnly, .. } => Some((c"/", READ)),
-        Op::RootTree { access: Access::Writable, .. } | Op::RootOverlay { .. } => Some((c"/", READ | WRITE)),
+        Op::RootTree { access: Access::Writable, .. } => Some((c"/", SHARED)),
+        // A socket of the tree cannot be reached through an overlay, which has inodes of its own.
+        Op::RootOverlay { .. } => Some((c"/", READ | WRITE)),
         // What is read-only lies below the root, which may be read.
         Op::Bind { access: Access::ReadOnly, .. } => None,
-        Op::Bind { dest, access: Access::Writable, .. } => Some((dest, READ | WRITE)),
+        Op::Bind { dest, access: Access::Writable, .. } => Some((dest, SHARED)),
         // A private /dev: nothing is made there, and its nodes are used.
         Op::Memory { dest, .. } | Op::Tmpfs { dest, .. } if sealed.contains(&dest.as_c_str()) => Some((dest, READ | USE)),
         Op::Memory { dest, .. } | Op::Tmpfs { dest, .. } => Some((dest, READ | WRITE)),
-        Op::Devices { dest, .. } => Some((dest, READ | WRITE | IOCTL_DEV)),
+        Op::Devices { dest, .. } => Some((dest, SHARED | IOCTL_DEV)),
         Op::Device { dest, .. } => Some((dest, READ_FILE | USE)),
         Op::Devpts { dest } => Some((dest, READ | USE)),
+        // The launcher's process beside makes it, outside the ruleset.
+        Op::Socket { dest, .. } => Some((dest, RESOLVE_UNIX)),
         // Its files are written to and never made.
         Op::Proc { dest } => Some((dest, READ | WRITE_FILE | TRUNCATE)),
         Op::Gather { .. }
@@ -193,7 +216,6 @@ fn rights<'a>(op: &'a Op, sealed: &[&CStr]) -> Option<(&'a CStr, u64)> {
         | Op::LoopbackAddress { .. }
         | Op::Listen { .. }
         | Op::Hosts { .. }
-        | Op::Socket { .. }
         | Op::TellNamespaces
         | Op::Disguise
         | Op::NotDumpable
@@ -227,18 +249,27 @@ impl Ruleset {
     /// What a person is told of it.
     pub fn shown(&self) -> String {
         let mut parts = Vec::new();
+        let places = |right: u64| -> Vec<String> {
+            let having = self.below.iter().filter(|(_, rights)| rights & right != 0);
+            having.map(|(path, _)| crate::text::shown(path.to_string_lossy().as_ref())).collect()
+        };
         if self.files != 0 {
-            let writable = self.below.iter().filter(|(_, rights)| rights & MAKE_REG != 0);
-            let paths: Vec<String> = writable.map(|(path, _)| crate::text::shown(path.to_string_lossy().as_ref())).collect();
+            let writable = places(MAKE_REG);
             parts.push(format!(
                 "files made and removed only below {}",
-                if paths.is_empty() { "nothing".into() } else { paths.join(" ") }
+                if writable.is_empty() { "nothing".into() } else { writable.join(" ") }
             ));
             if self.below.iter().all(|(path, _)| path.as_c_str() != c"/") {
-                let all: Vec<String> =
-                    self.below.iter().map(|(path, _)| crate::text::shown(path.to_string_lossy().as_ref())).collect();
-                parts.push(format!("files opened only below {}", all.join(" ")));
+                parts.push(format!("files opened only below {}", places(READ).join(" ")));
             }
+        }
+        if self.files & RESOLVE_UNIX != 0 {
+            let reached = places(RESOLVE_UNIX);
+            parts.push(if reached.is_empty() {
+                "no Unix socket outside".into()
+            } else {
+                format!("Unix sockets outside only below {}", reached.join(" "))
+            });
         }
         if self.scoped & SIGNAL != 0 {
             parts.push("no signal leaves the jail".into());

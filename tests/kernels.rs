@@ -268,6 +268,144 @@ fn changes_over_a_tree(version: &str) {
     assert_eq!(said, expected, "{outcome:#?}");
 }
 
+/// Makes what `REACHED` tries: sockets that programs outside answer at, and FIFOs with a
+/// reader outside. `t FLAGS` then tries in a jail, `f FLAGS -- PATH` writes to a FIFO.
+const PLACES: &str = r#"
+cp /unix /usr/bin/unix
+mkdir -p /usr/lib/svc /opt/svc /etc/svc /srv/ro /srv/rw/sub /srv/tree/bin /srv/tree/tmp /home/tester/p /run/svc /tmp/svc /dev/svc
+cp /unix /srv/tree/bin/unix
+for place in /usr/lib/svc /opt/svc /etc/svc /srv/ro /srv/rw /srv/rw/sub /srv/tree /home/tester/p /run/svc /tmp/svc /dev/svc; do
+    set -- "$@" $place/s
+done
+unix serve "$@"
+ln -s /usr/lib/svc/s /srv/rw/link
+for fifo in /usr/lib/svc/p /srv/ro/p /srv/rw/sub/p /home/tester/p/p; do mkfifo $fifo && chmod 666 $fifo; done
+chown -R tester:tester /srv /home/tester
+cd /home/tester
+t() { kind=$1 path=$2; shift 2; as-user jail "$@" -- /bin/unix $kind $path 2>&1 | tr '\n' ' '; echo; }
+f() {
+    path=$1 inside=$2; shift 2
+    timeout 2 cat $path >/tmp/got & as-user jail --timeout 1 "$@" -- sh -c "echo through >$inside" 2>/dev/null; wait
+    [ -s /tmp/got ] && echo reached || echo 'Permission denied'
+}
+"#;
+
+/// What is tried, and whether it is reached: always (a), never (n), or only where the
+/// kernel is not asked about paths of sockets, before Linux 7.1 (b).
+const REACHED: [(&str, char); 46] = [
+    ("t connect /usr/lib/svc/s", 'b'),
+    ("t send /usr/lib/svc/s.d", 'b'),
+    ("t connect /opt/svc/s", 'b'),
+    ("t connect /etc/svc/s", 'b'),
+    ("t connect /proc/self/root/etc/svc/s", 'b'),
+    ("t connect /srv/ro/s --ro /srv/ro", 'b'),
+    ("t send /srv/ro/s.d --ro /srv/ro", 'b'),
+    ("t connect /srv/ro/s --ro /srv/ro/s", 'b'),
+    ("t connect /mnt/x/s --ro-bind /srv/ro /mnt/x", 'b'),
+    // Below what is the jail's own, and writable.
+    ("t connect /tmp/x/s --ro-bind /srv/ro /tmp/x", 'b'),
+    ("t connect /home/tester/p/s --ro /home/tester/p", 'b'),
+    ("t connect /s --root /srv/tree", 'b'),
+    ("t connect /proc/self/fd/9/s --fd 9 9</srv/ro", 'b'),
+    ("t connect /usr/lib/svc/s --degrade landlock", 'b'),
+    ("t connect /usr/lib/svc/s --as-root", 'b'),
+    ("t connect /usr/lib/svc/s --net host", 'b'),
+    ("t connect /srv/rw/link --rw /srv/rw", 'b'),
+    ("t connect /srv/rw/s --rw /srv/rw", 'a'),
+    ("t send /srv/rw/s.d --rw /srv/rw", 'a'),
+    ("t connect /srv/rw/s --rw /srv/rw/s", 'a'),
+    ("t connect /x/s --rw-bind /srv/rw /x", 'a'),
+    // A rule cannot take away what one above gives.
+    ("t connect /srv/rw/sub/s --rw /srv/rw --ro /srv/rw/sub", 'a'),
+    ("t connect /run/svc/s --run host", 'a'),
+    ("t connect /tmp/svc/s --tmp host", 'a'),
+    ("t connect /dev/svc/s --dev host", 'a'),
+    ("t connect /s --root /srv/tree --writable", 'a'),
+    ("t send /s.d --root /srv/tree --writable", 'a'),
+    ("t connect /run/svc/s --reach unix:/run/svc/s", 'a'),
+    ("t connect /tmp/x --reach unix:/tmp/x=unix:/run/svc/s", 'a'),
+    ("t connect /mnt/x --reach unix:/mnt/x=unix:/run/svc/s", 'a'),
+    // No rules for files.
+    ("t connect /usr/lib/svc/s --landlock none", 'a'),
+    ("t connect /usr/lib/svc/s --nested", 'a'),
+    ("t connect /usr/lib/svc/s --as-root --cap sys_admin", 'a'),
+    // What the command makes itself.
+    ("t own /tmp/o", 'o'),
+    ("t own /run/o", 'o'),
+    ("t own /home/tester/o", 'o'),
+    ("t own /dev/shm/o", 'o'),
+    ("t own /srv/rw/o --rw /srv/rw", 'o'),
+    ("t own /o --root /srv/tree --ephemeral", 'o'),
+    // Seen through an overlay, a socket has another inode than the one that is listened at.
+    ("t connect /s --root /srv/tree --ephemeral", 'n'),
+    // FIFOs: held where nothing above may be written to.
+    ("f /usr/lib/svc/p /usr/lib/svc/p", 'n'),
+    ("f /srv/ro/p /mnt/x/p --ro-bind /srv/ro /mnt/x", 'n'),
+    ("f /srv/ro/p /mnt/x/p --ro-bind /srv/ro /mnt/x --landlock none", 'a'),
+    ("f /srv/ro/p /mnt/x/p --ro-bind /srv/ro /mnt/x --nested", 'a'),
+    ("f /srv/rw/sub/p /srv/rw/sub/p --rw /srv/rw --ro /srv/rw/sub", 'a'),
+    ("f /home/tester/p/p /home/tester/p/p --ro /home/tester/p", 'a'),
+];
+
+fn sockets_and_fifos_of_the_host(version: &str) {
+    let s = Scratch::new();
+    let program = s.0.join("unix");
+    let mut gcc = std::process::Command::new("gcc");
+    gcc.args(["-O", "-static", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/unix.c"), "-o"]).arg(&program);
+    assert!(gcc.status().unwrap().success());
+    // Calls that are newer than the policy: there is none of them, whatever the kernel has.
+    let last = 540;
+    let newer = format!("as-user jail -- unix calls 470 {last}");
+    let tries: Vec<&str> = REACHED.iter().map(|(words, _)| *words).collect();
+    let check = r"as-user jail --check | grep -o 'ABI.*\|Linux 7.1 .*'";
+    let script = format!(
+        "{PLACES}
+{check}
+{}
+{newer}",
+        tries.join(
+            "
+"
+        )
+    );
+    let Some(outcome) = vm(version, &script, &[&program]) else { return };
+    let by_path = version == "7.3";
+    let abi = match version {
+        "6.1" => {
+            "ABI 2: files
+"
+        }
+        "6.12" => {
+            "ABI 6: files, truncating, TCP ports, device ioctls, signals and abstract sockets
+"
+        }
+        _ => {
+            "ABI 11: files, truncating, TCP ports, device ioctls, signals and abstract sockets, Unix sockets by path
+"
+        }
+    };
+    let has = outcome.good().strip_prefix(abi).expect(&outcome.out);
+    let hint = "Linux 7.1 adds Unix sockets by path: it refuses connections to those in read-only places
+";
+    let given = if by_path { has } else { has.strip_prefix(hint).expect(has) };
+    let lines: Vec<&str> = given.lines().map(str::trim).collect();
+    assert_eq!(lines.len(), REACHED.len() + 1, "{outcome:#?}");
+    let wrong: Vec<_> = REACHED
+        .iter()
+        .zip(&lines)
+        .filter(|((words, reached), given)| match reached {
+            // Overlays in memory came with Linux 6.6.
+            _ if version == "6.1" && words.ends_with("--ephemeral") => !given.contains("Linux 6.6"),
+            'o' => **given != "reached reached",
+            'a' => **given != "reached",
+            'b' => **given != if by_path { "Permission denied" } else { "reached" },
+            _ => !["Permission denied", "Connection refused"].contains(given),
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_eq!(lines[REACHED.len()], (last - 469).to_string());
+}
+
 macro_rules! on {
     ($name:ident, $version:literal) => {
         mod $name {
@@ -294,6 +432,11 @@ macro_rules! on {
             #[test]
             fn changes_over_a_tree() {
                 super::changes_over_a_tree($version);
+            }
+
+            #[test]
+            fn sockets_and_fifos_of_the_host() {
+                super::sockets_and_fifos_of_the_host($version);
             }
 
             #[test]
