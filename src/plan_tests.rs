@@ -575,6 +575,41 @@ fn an_old_landlock_stands_in_for_no_namespaces() {
 }
 
 #[test]
+fn a_landlock_that_sees_paths_of_sockets_has_rules_for_them() {
+    let mut host = Host::made_up(&["/srv/s/sock", "/t/run/", "/t/tmp/"]);
+    let steps = |host: &Host, line: &str| -> (Vec<String>, String) {
+        let inside = planned_on(host, line).unwrap().inside;
+        let found = inside.iter().find_map(|step| if let Op::Ruleset { ruleset, .. } = &step.op { Some(ruleset) } else { None });
+        let rules = found.unwrap().below.iter().map(|(path, rights)| format!("{path:?} {rights:x}")).collect();
+        (rules, found.unwrap().shown())
+    };
+    for (line, reached) in [
+        ("true", "no Unix socket outside"),
+        ("--ro /srv/s true", "no Unix socket outside"),
+        ("--rw /srv/s true", "Unix sockets outside only below /srv/s"),
+        ("--rw-bind /srv/s /mnt/s true", "Unix sockets outside only below /mnt/s"),
+        ("--run host --tmp host --dev host true", "Unix sockets outside only below /dev /run /tmp"),
+        ("--reach unix:/run/r=unix:/srv/s/sock true", "Unix sockets outside only below /run/r"),
+        ("--root /t true", "no Unix socket outside"),
+        ("--root /t --writable true", "Unix sockets outside only below /"),
+        ("--root /t --ephemeral true", "no Unix socket outside"),
+    ] {
+        host.landlock_abi = 8;
+        let (before, said) = steps(&host, line);
+        assert!(!said.contains("Unix socket"), "{line}: {said}");
+        // A rule without a right is one that the kernel refuses.
+        assert!(before.iter().all(|rule| !rule.ends_with(" 0")), "{line}: {before:?}");
+        for abi in [9, 12] {
+            host.landlock_abi = abi;
+            let said = steps(&host, line).1;
+            assert!(said.split("; ").any(|part| part == reached), "ABI {abi}, {line}: {said}");
+        }
+    }
+    // Who may mount has no rules for files, of sockets neither.
+    assert!(!steps(&host, "--nested true").1.contains("Unix socket"));
+}
+
+#[test]
 fn surroundings_are_pinned_where_a_flag_says_so() {
     let plain = planned("true");
     let pinned = planned("--umask 22 --processors 2 --uptime 1.5 true");

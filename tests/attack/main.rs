@@ -12,6 +12,7 @@ mod outside;
 mod processes;
 mod programs;
 mod resources;
+mod sockets;
 mod terminal;
 
 #[path = "../support/pty.rs"]
