@@ -94,9 +94,9 @@ pub(crate) const HAS_SCOPES: u32 = 6;
 pub(crate) const HAS_UNIX: u32 = 9;
 
 /// What `jail` uses of each version of the interface: the version, the rights over files
-/// that it brought, and what a person is told. No right in the table that the command gets
-/// makes device nodes. Version 7 brought logging, 8 rules for all threads, 10 UDP ports:
-/// none of them is used.
+/// that it brought, and its name in `--check`. No rule gives MAKE_CHAR or MAKE_BLOCK, so the
+/// command makes no device node. `jail` does not use what the versions 7 (logging), 8 (all
+/// threads at once) and 10 (UDP ports) brought.
 pub(crate) const VERSIONS: [(u32, u64, &str); 6] = [
     (HAS_FILES, READ | WRITE & !TRUNCATE | MAKE_CHAR | MAKE_BLOCK, "files"),
     (HAS_TRUNCATE, TRUNCATE, "truncating"),
