@@ -2,21 +2,31 @@
 //! each class, and one for the moment of the launch. Each attempt is made for real, by
 //! an unprivileged user under the default policy, beside one of the kind that works.
 
+mod arguments;
+mod calls;
 mod devices;
 mod files;
+mod flood;
 mod kernel;
 mod kit;
 mod launch;
+mod leftovers;
 mod network;
 mod outside;
+mod peers;
+mod process_one;
 mod processes;
 mod programs;
+mod races;
 mod resources;
 mod sockets;
 mod terminal;
+mod trees;
 
 #[path = "../support/pty.rs"]
 mod pty;
+#[path = "../support/random.rs"]
+mod random;
 #[path = "../support/mod.rs"]
 mod support;
 #[allow(dead_code)]
