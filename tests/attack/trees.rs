@@ -21,7 +21,7 @@ fn all_of(dir: &Path) -> BTreeMap<PathBuf, Vec<i64>> {
             left.extend(fs::read_dir(&path).into_iter().flatten().map(|entry| entry.unwrap().path()));
         }
         let (links, size) = (meta.nlink().try_into().unwrap(), meta.size().try_into().unwrap());
-        let about = vec![meta.mode().into(), meta.uid().into(), links, size];
+        let about = [meta.mode().into(), meta.uid().into(), links, size];
         let times = [meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()];
         found.insert(path, [&about[..], &times[..]].concat());
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// The usual rounds take some seconds. A busy machine makes fewer rounds, not a longer
 /// test.
-const LONG: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(10);
 
 /// An xorshift generator (Marsaglia 2003, with the multiplication of Vigna 2016).
 pub struct Random(u64);
