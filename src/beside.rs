@@ -20,10 +20,11 @@ impl Beside {
     ///
     /// It runs in the launcher's memory, which is why it allocates nothing and takes no
     /// lock; and it is no process of the jail's, where it would have the command's number.
-    pub(crate) fn start(process_one: Pid, greeter: Greeter) -> Result<Self, Errno> {
+    /// It runs on `stack`, which nothing else in the launcher may use from now on.
+    pub(crate) fn start(process_one: Pid, greeter: Greeter, stack: &Stack) -> Result<Self, Errno> {
         let greeter: &'static Greeter = Box::leak(Box::new(greeter));
         let act = Box::leak(Box::new(move || i32::from(make(process_one, greeter).is_err())));
-        let started = sys::clone_beside(&Stack::new(), act);
+        let started = sys::clone_beside(stack, act);
         // The other one has a descriptor of its own: process 1 sees the end of that.
         sys::close(greeter.as_fd());
         started.map(Self)

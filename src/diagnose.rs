@@ -7,6 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
+use rustix::process::{DumpableBehavior, dumpable_behavior};
 
 use crate::error::{Asked, Error, FAILED, Layer, NOT_EXECUTABLE, NOT_FOUND, Words, said};
 use crate::explain::namespaces;
@@ -19,7 +20,8 @@ use crate::policy::Degradable;
 use crate::report::Report;
 use crate::subids::Unmapped;
 use crate::subordinate::MAPPERS;
-use crate::text::{about, shown};
+use crate::sys;
+use crate::text::{about, shown, shown_path};
 
 /// What is read to tell causes apart.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +46,9 @@ pub struct Signs {
     pub mounts: Vec<(PathBuf, String)>,
     /// The caller is root.
     pub root: bool,
+    /// The caller may not read this program's file: the kernel then gives what is in
+    /// /proc/self to root.
+    pub unreadable: bool,
 }
 
 const LIMITS: [&str; 7] = [
@@ -73,6 +78,8 @@ impl Signs {
             proc: !mounts.is_empty(),
             mounts: mounts.lines().filter_map(mount).collect(),
             root: rustix::process::geteuid().is_root(),
+            // Reset by execve(2), which alone sets another value before there is a jail.
+            unreadable: !matches!(dumpable_behavior(), Ok(DumpableBehavior::Dumpable)),
             chrooted: !mounts.is_empty() && !points().any(|point| point == "/"),
         }
     }
@@ -111,7 +118,10 @@ pub fn refused(errno: Errno, signs: &Signs) -> Option<(Layer, Words)> {
         Errno::NAMETOOLONG => {
             Some((Layer::Files, "a path is longer than the kernel takes (4,095 bytes): name it by a shorter one".into()))
         }
-        Errno::NOMEM => Some((Layer::Kernel, "memory is short".into())),
+        Errno::NOMEM => Some((
+            Layer::Kernel,
+            "memory is short: raise ulimit -v and ulimit -d, or the memory limit of the cgroup, or free memory".into(),
+        )),
         Errno::PERM | Errno::ACCESS => {
             if signs.userns_clone_off {
                 Some((
@@ -174,7 +184,11 @@ pub fn error(plan: &Plan, failure: Failure, signs: &Signs) -> Error {
             let remedy = if memory { "--memory is less than starting it takes" } else { "someone did so, or memory ran out" };
             Error::usage(None, "it was killed before it ran", remedy).met("start the command", layer)
         }
-        Failure::Killed(None) => plain("wait for the command", Errno::CHILD, signs),
+        Failure::Killed(None) => {
+            let problem = "process 1 of the jail ended and did not say why";
+            let remedy = "it may have said so above; everything in the jail is dead: start again";
+            Error::usage(None, problem, remedy).met("wait for the command", Layer::Kernel)
+        }
         Failure::Pasta(failure) => pasta(plan, failure),
         Failure::Publish(errno) => step(plan.inside.iter().find(|step| matches!(step.op, Op::AwaitPublisher)), errno, signs),
         Failure::Subids(failure) => unmapped(plan, failure),
@@ -304,6 +318,10 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, Words) {
     match op {
         Op::MapIds { .. } | Op::MapSubids { .. } if !signs.proc => {
             (Layer::Container, "/proc is not mounted here: mount it, jail writes /proc/self/uid_map".into())
+        }
+        Op::MapIds { .. } | Op::MapSubids { .. } if errno == Errno::ACCESS && signs.unreadable => {
+            let itself = shown(sys::executed_as());
+            (Layer::Files, format!("the caller may not read jail's own file, so that the kernel gives /proc/self to root: chmod a+r {itself}").into())
         }
         Op::Proc { .. } if errno == Errno::PERM && signs.proc_masked => (
             Layer::Container,
@@ -556,7 +574,7 @@ fn overlay(tree: &CStr, over: &Over, errno: Errno, signs: &Signs) -> Option<(Lay
 /// The command was not found, or cannot be executed.
 fn exec(plan: &Plan, index: usize, found: bool, errno: Errno) -> Error {
     let name = plan.command.argv.first().map(shown).unwrap_or_default();
-    let path = plan.command.candidates.get(index).map(|p| shown(p.to_string_lossy().as_ref())).unwrap_or_default();
+    let path = plan.command.candidates.get(index).map(|path| shown_path(path)).unwrap_or_default();
     let (status, problem, remedy): (u8, Words, &str) = match (found, errno) {
         (false, _) if plan.command.candidates.len() > 1 => (
             NOT_FOUND,

@@ -3,7 +3,9 @@
 
 use core::fmt;
 use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::ops::{Deref, DerefMut};
+use std::os::unix::ffi::OsStrExt;
 
 use rustix::io::Errno;
 
@@ -179,8 +181,9 @@ impl Asked {
         for value in values {
             text.push(' ');
             // A variable's value may be a secret, an error message a log.
-            match (long, value.to_str().and_then(|v| v.split_once('='))) {
-                ("env", Some((name, _))) => text.push_str(&format!("{name}=...")),
+            let bytes = value.as_bytes();
+            match (long, bytes.iter().position(|byte| *byte == b'=')) {
+                ("env", Some(end)) => text.push_str(&format!("{}=...", shown(OsStr::from_bytes(&bytes[..end])))),
                 _ => text.push_str(&shown(value)),
             }
         }

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use rustix::process::{getcwd, getegid, geteuid, getgid, getgroups, getuid};
 use rustix::thread::{CapabilitySet, CpuSet, capabilities, sched_getaffinity};
 
-use crate::error::Layer;
+use crate::error::{Error, Layer};
 use crate::helper::{self, Unusable};
 use crate::index::Index;
 use crate::loopback;
@@ -27,6 +27,7 @@ use crate::resolver::{self, Unresolved};
 use crate::subordinate::Mapper;
 use crate::subordinate::Subordinate;
 use crate::sys;
+use crate::text::shown;
 
 /// What lies at a path; a link is not followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,8 +84,6 @@ pub struct Host {
     pub uid: u32,
     /// The caller's effective group id.
     pub gid: u32,
-    /// Do the real ids differ from the effective ones (a set-id executable)?
-    pub set_id: bool,
     /// Has the caller supplementary groups that it may drop?
     pub can_drop_groups: bool,
     /// The version of Landlock's interface; 0 where there is none.
@@ -124,7 +123,6 @@ impl Host {
         Self {
             uid: geteuid().as_raw(),
             gid: gid.as_raw(),
-            set_id: getuid() != geteuid() || getgid() != gid,
             can_drop_groups: geteuid().is_root()
                 && getgroups().is_ok_and(|groups| groups.iter().any(|group| *group != gid))
                 // Root of a user namespace that was made without privilege may not.
@@ -451,6 +449,26 @@ impl Names {
     }
 }
 
+/// The error for a process that has privileges which its caller does not have. The ids
+/// tell apart where they come from, without a look at the file.
+pub fn privileged() -> Error {
+    let itself = shown(sys::executed_as());
+    let two = |kind: &str, letter: char| {
+        (
+            format!("this executable is set-{kind}-ID, or the process that started it has two {kind} ids"),
+            format!("chmod {letter}-s {itself}, which needs no privilege, or start it with one {kind} id"),
+        )
+    };
+    let (problem, remedy) = if getuid() != geteuid() {
+        two("user", 'u')
+    } else if getgid() != getegid() {
+        two("group", 'g')
+    } else {
+        ("this executable has file capabilities".to_owned(), format!("setcap -r {itself} as root: jail needs no privilege"))
+    };
+    Error::usage(None, problem, remedy).met("check its privileges", Layer::Files)
+}
+
 /// What `path` adds to `above`, if it lies there; both as below.
 pub fn below<'p>(path: &'p Path, above: &Path) -> Option<&'p Path> {
     let rest = path.as_os_str().as_bytes().strip_prefix(above.as_os_str().as_bytes())?;
@@ -637,7 +655,6 @@ impl Host {
         Self {
             uid: 1000,
             gid: 1000,
-            set_id: false,
             can_drop_groups: false,
             landlock_abi: 7,
             landlock_refused: false,

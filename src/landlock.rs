@@ -251,7 +251,7 @@ impl Ruleset {
         let mut parts = Vec::new();
         let places = |right: u64| -> Vec<String> {
             let having = self.below.iter().filter(|(_, rights)| rights & right != 0);
-            having.map(|(path, _)| crate::text::shown(path.to_string_lossy().as_ref())).collect()
+            having.map(|(path, _)| crate::text::shown_path(path)).collect()
         };
         if self.files != 0 {
             let writable = places(MAKE_REG);

@@ -145,7 +145,7 @@ pub fn run(
         plan,
         argv: Words::new(plan.command.argv.iter().map(|word| c_word(&[word])).collect()),
         envp: Words::new(plan.command.env.iter().map(|(name, value)| c_word(&[name, OsStr::new("="), value])).collect()),
-        stack: Stack::new(),
+        stack: Stack::new().map_err(Failure::Prepare)?,
         umask,
         blocked,
         executing: &executing,
@@ -176,7 +176,8 @@ pub fn run(
         }
         Cloned::Parent(child) => {
             // If it cannot be started process 1 does its work.
-            let beside = maker.and_then(|greeter| Beside::start(child, greeter).ok());
+            // Process 1 has a copy of the stack: in the launcher's memory it is free.
+            let beside = maker.and_then(|greeter| Beside::start(child, greeter, &prepared.stack).ok());
             drop(network);
             // From here on process 1 gets what its process group gets.
             let early = SignalSet::pending().unwrap_or(every);

@@ -80,8 +80,13 @@ use record::Record;
 
 /// From the command line to the exit status.
 fn story(words: Vec<OsString>, arguments: &sys::Arguments) -> u8 {
-    // Not a mistake that has a remedy: someone who asks what this is.
-    let (text, status) = if words.is_empty() {
+    // Before any file is read: --args, --diff and --check would read it with the rights
+    // of the executable's owner, and print parts of it.
+    let (text, status) = if sys::is_privileged() {
+        let error = host::privileged();
+        (format!("{error}\n"), error.status)
+    } else if words.is_empty() {
+        // Not a mistake that has a remedy: someone who asks what this is.
         (flags::first_words(), FAILED)
     } else {
         match tell(words, arguments) {

@@ -11,9 +11,12 @@ use core::cell::UnsafeCell;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-/// Bytes; some 40,000 are needed for the default policy. What more is needed comes in
-/// pieces of the same size. The kernel has no page for what is not touched.
-const REGION: usize = 4 * 1024 * 1024;
+/// Bytes; some 40,000 are needed for the default policy, and the stack of the command's
+/// process. The kernel has no page for what is not touched, but counts all of it against
+/// RLIMIT_AS and RLIMIT_DATA when it executes the program.
+const REGION: usize = 256 * 1024;
+/// Bytes of each further piece, which is mapped when the region before is full.
+const PIECE: usize = 1024 * 1024;
 /// Sizes are multiples of this, to which all is aligned.
 const GRAIN: usize = 16;
 
@@ -63,17 +66,21 @@ impl Memory {
 /// How many bytes `layout` gets; None where it gets pages of its own.
 fn size_of(layout: Layout) -> Option<usize> {
     let size = layout.size().checked_next_multiple_of(GRAIN)?;
-    (layout.align() <= GRAIN && size <= REGION / 4).then_some(size)
+    (layout.align() <= GRAIN && size <= REGION / 2).then_some(size)
 }
 
 impl Rest {
     fn give(&mut self, size: usize) -> *mut u8 {
         if self.left < size {
-            let more = map(REGION);
+            let (mut more, mut length) = (map(PIECE), PIECE);
+            if more.is_null() {
+                // A small piece may still be had below a limit.
+                (more, length) = (map(REGION), REGION);
+            }
             if more.is_null() {
                 return more;
             }
-            (self.next, self.left) = (more, REGION);
+            (self.next, self.left) = (more, length);
         }
         let given = self.next;
         (self.next, self.left) = (given.wrapping_add(size), self.left - size);
@@ -98,12 +105,33 @@ fn map(size: usize) -> *mut u8 {
     if pages == libc::MAP_FAILED { ptr::null_mut() } else { pages.cast() }
 }
 
+/// What is printed when memory runs out, in the form of the other errors.
+const OUT_OF_MEMORY: &[u8] = b"jail: allocate memory: out of memory (os error 12)\n\
+    jail: refused by the kernel; raise ulimit -v and ulimit -d, or free memory\n";
+
+/// Prints that memory has run out, and ends the process with status 125.
+///
+/// Rust's own handler would end it by SIGILL or SIGABRT and print nothing, or allocate.
+/// The two calls here allocate nothing and take no lock, so that each process may make
+/// them, process 1 and the command's process too.
+#[cold]
+fn give_up() -> ! {
+    // SAFETY: the text is as long as the call is told.
+    unsafe { libc::write(2, OUT_OF_MEMORY.as_ptr().cast(), OUT_OF_MEMORY.len()) };
+    // SAFETY: _exit is always sound.
+    unsafe { libc::_exit(crate::error::FAILED.into()) }
+}
+
 // SAFETY: what is given is aligned, as long as was asked, and no one else's: a part of
 // what was left, or new pages.
 unsafe impl GlobalAlloc for Memory {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let given = size_of(layout).and_then(|size| self.with(|rest| rest.give(size)));
-        given.unwrap_or_else(|| map(layout.size()))
+        let given = given.unwrap_or_else(|| map(layout.size()));
+        if given.is_null() {
+            give_up();
+        }
+        given
     }
 
     // In line, so that what leads to it, and does nothing else, is left out.
@@ -120,10 +148,8 @@ unsafe impl GlobalAlloc for Memory {
         }
         // SAFETY: as for any caller.
         let new = unsafe { self.alloc(wanted) };
-        if !new.is_null() {
-            // SAFETY: both are at least as long, and `new` is nobody else's.
-            unsafe { ptr::copy_nonoverlapping(pointer, new, layout.size().min(size)) };
-        }
+        // SAFETY: both are at least as long, and `new` is nobody else's.
+        unsafe { ptr::copy_nonoverlapping(pointer, new, layout.size().min(size)) };
         new
     }
 }

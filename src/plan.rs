@@ -344,13 +344,6 @@ const GRACE: Duration = Duration::from_secs(5);
 /// # Errors
 /// What the policy asks for and this machine's files do not allow.
 pub fn build(policy: &mut Policy, host: &Host) -> Result<Plan, Error> {
-    if host.set_id {
-        return Err(Error::usage(
-            None,
-            "this executable is set-user-id or set-group-id, and must not be",
-            "chmod ug-s it: jail needs no privilege",
-        ));
-    }
     let degraded = degrade(policy, host)?;
     let policy = &*policy;
     let bare = degraded.bare;

@@ -437,13 +437,6 @@ fn limits_of_the_whole_jail_need_a_cgroup_that_is_the_callers() {
 }
 
 #[test]
-fn a_set_id_executable_does_nothing() {
-    let mut host = Host::made_up(&[]);
-    host.set_id = true;
-    assert!(planned_on(&host, "true").unwrap_err().to_string().contains("must not be"));
-}
-
-#[test]
 fn explanations_hold_every_step_and_no_secret() {
     let plan = planned("--env TOKEN=hunter2 true");
     let (text, json) = (explain::text(&plan), explain::to_json(&plan));

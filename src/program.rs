@@ -38,7 +38,7 @@ impl Program {
             failed = ready.and_then(|()| Err(sys::execve(path, &words, &environment)));
             127
         };
-        let pid = sys::clone_until_exec(&Stack::new(), &mut become_it)?;
+        let pid = sys::clone_until_exec(&Stack::new()?, &mut become_it)?;
         let mut program = Self { pid, ended: None };
         if failed.is_err() {
             program.wait();

@@ -260,12 +260,11 @@ impl<'a> Supervisor<'a> {
         while !relay.is_dry() {
             let [master, _, output] = relay.wants();
             let signals = self.signals.as_fd();
-            let mut fds = [PollFd::from_borrowed_fd(signals, PollFlags::IN), either(master, signals), either(output, signals)];
             let patient = relay.has_output() && !self.asked_to_end;
             let patience = if patient { None } else { Some(SILENCE) };
             let limit = [self.time_left(), patience].into_iter().flatten().min();
-            let ready = poll(&mut fds, limit.map(timespec).as_ref()).map_err(Failure::Supervise)?;
-            let [signals, master, output] = fds.map(|fd| fd.revents());
+            let (ready, [signals, master, output]) =
+                poll_wanted(signals, [Some(readable(signals)), master, output], limit).map_err(Failure::Supervise)?;
             if ready == 0 || self.time_left() == Some(0) {
                 break;
             }
@@ -287,29 +286,29 @@ impl<'a> Supervisor<'a> {
         let signals = self.signals.as_fd();
         let [master, caller_in, caller_out] = self.relay.as_ref().map_or([None; 3], Relay::wants);
         let [refusals, told] = self.tracer.as_ref().map_or([None; 2], Tracer::wants);
-        let mut fds = [
-            PollFd::from_borrowed_fd(signals, PollFlags::IN),
-            either(self.reports.as_ref().map(AsFd::as_fd).map(readable), signals),
-            either(self.listener.as_ref().map(AsFd::as_fd).map(readable), signals),
-            either(self.subids.as_ref().map(subids::Running::says).map(readable), signals),
-            either(self.pasta.as_ref().and_then(Running::says).map(readable), signals),
-            either(master, signals),
-            either(caller_in, signals),
-            either(caller_out, signals),
-            either(refusals, signals),
-            either(told, signals),
+        let wanted = [
+            Some(readable(signals)),
+            self.reports.as_ref().map(AsFd::as_fd).map(readable),
+            self.listener.as_ref().map(AsFd::as_fd).map(readable),
+            self.subids.as_ref().map(subids::Running::says).map(readable),
+            self.pasta.as_ref().and_then(Running::says).map(readable),
+            master,
+            caller_in,
+            caller_out,
+            refusals,
+            told,
         ];
         let mut left = self.time_left();
         if self.relay.as_ref().is_some_and(Relay::in_background) {
             // Nobody tells when it comes to the foreground.
             left = Some(left.unwrap_or(u64::MAX).min(250_000_000));
         }
-        match poll(&mut fds, left.map(timespec).as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
+        let found = match poll_wanted(signals, wanted, left) {
+            Ok((_, found)) => found,
+            Err(Errno::INTR) => [PollFlags::empty(); 10],
             Err(errno) => return Err(errno),
-        }
-        let [signals, reports, listener, subids, pasta, master, caller_in, caller_out, refusals, told] =
-            fds.map(|fd| fd.revents());
+        };
+        let [signals, reports, listener, subids, pasta, master, caller_in, caller_out, refusals, told] = found;
         let there = [signals, reports, listener, subids, pasta].map(|events| !events.is_empty());
         Ok((there, [master, caller_in, caller_out], [refusals, told]))
     }
@@ -603,11 +602,29 @@ impl<'a> Supervisor<'a> {
     }
 }
 
-/// Asks for what is wanted of a descriptor; in the place of one of which nothing is,
-/// asks nothing of `other`, which is never at an end.
-fn either<'a>(wanted: Option<(BorrowedFd<'a>, PollFlags)>, other: BorrowedFd<'a>) -> PollFd<'a> {
-    let (fd, events) = wanted.unwrap_or((other, PollFlags::empty()));
-    PollFd::from_borrowed_fd(fd, events)
+/// Waits at most `limit` nanoseconds for one of `wanted`, and gives how many there are, and
+/// what poll found of each.
+///
+/// poll(2) is given as many entries as are wanted, and no more: it refuses (EINVAL) more
+/// than RLIMIT_NOFILE, even if no descriptor is behind them. `any` is an open descriptor.
+fn poll_wanted<const N: usize>(
+    any: BorrowedFd<'_>,
+    wanted: [Option<(BorrowedFd<'_>, PollFlags)>; N],
+    limit: Option<u64>,
+) -> Result<(usize, [PollFlags; N]), Errno> {
+    let mut fds: [PollFd<'_>; N] = core::array::from_fn(|_| PollFd::from_borrowed_fd(any, PollFlags::empty()));
+    let mut count = 0;
+    for (fd, events) in wanted.into_iter().flatten() {
+        fds[count] = PollFd::from_borrowed_fd(fd, events);
+        count += 1;
+    }
+    let ready = match poll(&mut fds[..count], limit.map(timespec).as_ref()) {
+        // The time is a good one: it is the number of entries that is refused.
+        Err(Errno::INVAL) => return Err(Errno::MFILE),
+        ready => ready?,
+    };
+    let mut found = fds.iter().map(PollFd::revents);
+    Ok((ready, wanted.map(|wanted| wanted.and_then(|_| found.next()).unwrap_or(PollFlags::empty()))))
 }
 
 fn readable(fd: BorrowedFd<'_>) -> (BorrowedFd<'_>, PollFlags) {

@@ -127,17 +127,55 @@ pub(crate) fn clone(namespaces: c_int) -> Result<Cloned> {
     }
 }
 
+/// The value of `kind` in the auxiliary vector, which the kernel put behind the
+/// environment when it executed this program. It takes no system call to read.
+fn auxiliary(kind: c_ulong) -> c_ulong {
+    // SAFETY: it reads the vector, which stays, and gives 0 for a kind that is not there.
+    unsafe { libc::getauxval(kind) }
+}
+
+/// True if executing this program gave the process privileges that its caller does not
+/// have (AT_SECURE): it is set-user-ID, set-group-ID or has file capabilities, or a
+/// security module says so.
+pub(crate) fn is_privileged() -> bool {
+    auxiliary(libc::AT_SECURE) != 0
+}
+
+/// The path by which this program was executed, as execve(2) got it.
+pub(crate) fn executed_as() -> &'static OsStr {
+    let path = ptr::with_exposed_provenance::<c_char>(usize::try_from(auxiliary(libc::AT_EXECFN)).unwrap_or(0));
+    if path.is_null() {
+        return OsStr::new("jail");
+    }
+    // SAFETY: the kernel put a string that ends in NUL there, on this process's stack,
+    // where it stays.
+    OsStr::from_bytes(unsafe { CStr::from_ptr(path) }.to_bytes())
+}
+
 /// What a process runs on that has no memory of its own.
-pub(crate) struct Stack(ptr::NonNull<u8>);
+pub(crate) struct Stack {
+    /// The lowest address above it.
+    top: ptr::NonNull<u8>,
+}
 
 impl Stack {
     /// Bytes; the steps of the command's process need less than a tenth.
-    const SIZE: usize = 128 * 1024;
+    const SIZE: usize = 64 * 1024;
 
-    /// One, for as long as this process lives.
-    pub(crate) fn new() -> Self {
-        let bytes: &'static mut [MaybeUninit<u8>] = Box::leak(Box::new_uninit_slice(Self::SIZE));
-        Self(ptr::NonNull::from(bytes).cast())
+    /// Makes one, which stays as long as this process lives. Below it lies a page without
+    /// access, so that an overflow ends the process and changes no other memory.
+    pub(crate) fn new() -> Result<Self> {
+        let page = usize::try_from(auxiliary(libc::AT_PAGESZ)).unwrap_or(0).max(4096);
+        // Of the first two pages one begins and ends within.
+        let length = Self::SIZE + 2 * page;
+        let bytes: &'static mut [MaybeUninit<u8>] = Box::leak(Box::new_uninit_slice(length));
+        let start: *mut u8 = bytes.as_mut_ptr().cast();
+        let guard = start.wrapping_add(start.align_offset(page));
+        // SAFETY: the page lies within `bytes`, which nothing else refers to.
+        check(c_long::from(unsafe { libc::mprotect(guard.cast(), page, libc::PROT_NONE) }))?;
+        let top = start.wrapping_add(length);
+        let top = top.wrapping_sub(top as usize % 16);
+        ptr::NonNull::new(top).map(|top| Self { top }).ok_or(Errno::NOMEM)
     }
 }
 
@@ -154,8 +192,7 @@ pub(crate) fn clone_until_exec(stack: &Stack, act: &mut dyn FnMut() -> c_int) ->
     }
     let mut act = act;
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-    let top = stack.0.as_ptr().wrapping_add(Stack::SIZE);
-    let top = top.wrapping_sub(top as usize % 16).cast();
+    let top = stack.top.as_ptr().cast();
     // SAFETY: the stack is used by nothing else, for the process that had it last has
     // executed or ended before this is called again; and with CLONE_VFORK this process
     // touches nothing, and keeps `act` and all that it borrows, until the new one is gone.
@@ -177,8 +214,7 @@ pub(crate) fn clone_beside(stack: &Stack, act: &'static (dyn Fn() -> c_int + Syn
         act()
     }
     let act: &'static mut Act = Box::leak(Box::new(act));
-    let top = stack.0.as_ptr().wrapping_add(Stack::SIZE);
-    let top = top.wrapping_sub(top as usize % 16).cast();
+    let top = stack.top.as_ptr().cast();
     // SAFETY: the stack lives as long as this process and is nobody else's, as is what
     // `act` refers to; that two run in one memory is what Sync is for.
     let pid = unsafe { libc::clone(enter, top, libc::CLONE_VM | libc::SIGCHLD, ptr::from_mut(act).cast()) };
