@@ -114,10 +114,11 @@ pub fn refused(errno: Errno, signs: &Signs) -> Option<(Layer, Words)> {
             Some((Layer::Kernel, "it is too old or built without this: Linux 5.12 and namespaces are needed".into()))
         }
         Errno::AGAIN => Some((Layer::Kernel, "a limit on processes is reached: see ulimit -u, or the cgroup's pids.max".into())),
-        Errno::MFILE | Errno::NFILE => Some((Layer::Kernel, "too many descriptors are open: see ulimit -n".into())),
+        Errno::MFILE | Errno::NFILE => Some((Layer::Kernel, "too many descriptors are open: raise ulimit -n".into())),
         Errno::NAMETOOLONG => {
             Some((Layer::Files, "a path is longer than the kernel takes (4,095 bytes): name it by a shorter one".into()))
         }
+        Errno::FBIG => Some((Layer::Files, "a file may not be as long as this one becomes: raise ulimit -f".into())),
         Errno::NOMEM => Some((
             Layer::Kernel,
             "memory is short: raise ulimit -v and ulimit -d, or the memory limit of the cgroup, or free memory".into(),

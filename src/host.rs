@@ -14,7 +14,7 @@ use rustix::fs::{
     Access as Wanted, AtFlags, CWD, FileType, Mode, OFlags, accessat, fcntl_getfl, fstat, lgetxattr, openat, readlinkat, statat,
 };
 use rustix::io::Errno;
-use rustix::process::{getcwd, getegid, geteuid, getgid, getgroups, getuid};
+use rustix::process::{Resource, getcwd, getegid, geteuid, getgid, getgroups, getrlimit, getuid};
 use rustix::thread::{CapabilitySet, CpuSet, capabilities, sched_getaffinity};
 
 use crate::error::{Error, Layer};
@@ -467,6 +467,17 @@ pub fn privileged() -> Error {
         ("this executable has file capabilities".to_owned(), format!("setcap -r {itself} as root: jail needs no privilege"))
     };
     Error::usage(None, problem, remedy).met("check its privileges", Layer::Files)
+}
+
+/// Adds to an error that the caller may have too few descriptors, if it may have few:
+/// what could not be opened for want of one was taken for missing.
+pub fn few_descriptors(mut error: Error) -> Error {
+    const ENOUGH: u64 = 24;
+    let is_told = error.errno == Some(Errno::MFILE.raw_os_error()) || error.layer == Layer::CommandLine;
+    if let (false, Some(limit @ ..ENOUGH)) = (is_told, getrlimit(Resource::Nofile).current) {
+        error.remedy = format!("{}; but first raise ulimit -n, which is {limit}", error.remedy).into();
+    }
+    error
 }
 
 /// What `path` adds to `above`, if it lies there; both as below.

@@ -102,9 +102,9 @@ fn story(words: Vec<OsString>, arguments: &sys::Arguments) -> u8 {
 }
 
 fn tell(words: Vec<OsString>, arguments: &sys::Arguments) -> Result<u8, Error> {
-    let typed = args::parse(words, &read_flags)?;
+    let typed = args::parse(words, &read_flags).map_err(host::few_descriptors)?;
     let record = Record::of(&typed);
-    let told = act(typed, arguments, record.as_ref());
+    let told = act(typed, arguments, record.as_ref()).map_err(host::few_descriptors);
     if let (Some(record), Err(error)) = (&record, &told) {
         record.failed(error);
     }

@@ -20,6 +20,7 @@ mod programs;
 mod races;
 mod resources;
 mod sockets;
+mod sturdy;
 mod terminal;
 mod trees;
 
