@@ -166,7 +166,7 @@ fn cargo_fetches_from_the_registry_alone() {
     s.file("crate/src/main.rs", "fn main() { println!(\"{}\", dep::WORD); }\n");
     recipe(&s, "cargo-build", "cargo-build");
     let script = format!(
-        "export REACH=index.test:{port}=127.0.0.1:{port} CARGO_HOME=$PWD/../cargo PATH={}:$PATH\n../cargo-build && ./target/debug/uses",
+        "export REACH=index.test:{port}=127.0.0.1:{port} CARGO_HOME=$PWD/../cargo CONFIG=../cargo/config.toml PATH={}:$PATH\n../cargo-build && ./target/debug/uses",
         rust.join("bin").display()
     );
     assert_eq!(outside_in(&s.0.join("crate"), false, &script).good(), "42");
@@ -394,8 +394,9 @@ fn gitlabs_jobs_run_their_scripts() {
     s.file("secret", "s");
     s.file(
         "project/Makefile",
-        "test:\n\techo \"$${CI_JOB_TOKEN-no token}\"; cat ../secret; touch ../made; echo tested >result\n",
+        "test:\n\techo \"$${CI_JOB_TOKEN-no token}\"; cat ../secret .git/config; touch ../made; echo tested | tee result\n",
     );
+    s.file("project/.git/config", "url = https://gitlab-ci-token:hunter2@example.org/project.git\n");
     for (job, contained) in [("test", false), ("test-in-docker", true)] {
         let script = yaml(
             &s,
@@ -409,7 +410,7 @@ fn gitlabs_jobs_run_their_scripts() {
             .replace("https://example.org/jail", &format!("file://{}", s.0.display()));
         // The user here is no root who could become one.
         let script = format!(
-            "set -e\nexport CI_JOB_TOKEN=token CI_BUILDS_DIR={}\nchown() {{ :; }}\nsetpriv() {{ while case $1 in -*) ;; *) false ;; esac; do shift; done; \"$@\"; }}\n{variables}",
+            "set -e\nexport CI_JOB_TOKEN=token CI_BUILDS_DIR={0} TMPDIR={0}\nchown() {{ :; }}\nsetpriv() {{ while case $1 in -*) ;; *) false ;; esac; do shift; done; \"$@\"; }}\n{variables}",
             s.0.display()
         );
         let mut shell = match contained {
@@ -418,12 +419,12 @@ fn gitlabs_jobs_run_their_scripts() {
         };
         shell.args(["-c", &script]);
         let out = outcome(shell);
-        assert!(
-            out.out.contains("no token") && !s.0.join("made").exists() && s.0.join("project/result").exists(),
-            "{job}: {out:#?}"
-        );
+        assert!(out.out.contains("no token") && !s.0.join("made").exists() && out.out.contains("tested\n"), "{job}: {out:#?}");
+        assert!(!out.out.contains("hunter2"), "{job}: {out:#?}");
+        // Without namespaces .git could be changed: there the job has a copy.
+        assert_eq!(s.0.join("project/result").exists(), !contained, "{job}");
+        let _ = fs::remove_file(s.0.join("project/result"));
         assert_eq!(out.out.contains("\"degraded\":[\"namespaces\""), contained, "{job}: {out:#?}");
-        fs::remove_file(s.0.join("project/result")).unwrap();
         // Another tarball is not taken.
         let mut shell = command(Path::new("/bin/bash"), &s.0.join("project"), false);
         shell.args(["-c", &script.replace(&sum, &sum.chars().rev().collect::<String>())]);
@@ -556,4 +557,431 @@ done
 buildah rm --all >&2; buildah rmi --all --force >&2";
     let out = outside_in(&s.0, true, script);
     assert_eq!(out.good(), "made\nalone\nmade\nalone", "{out:#?}");
+}
+
+/// A checkout of somebody's who wants out. Below `victim` lies what is the user's: no
+/// recipe shows it, changes it, or runs anything of the checkout beside it.
+struct Hostile {
+    s: Scratch,
+    before: String,
+}
+
+/// What a canary prints where it runs: the pid namespace tells inside from outside. It
+/// tries to read what is the user's, and to change it.
+const CANARY: &str = "#!/bin/sh
+d=%DIR%
+[ \"$(readlink /proc/self/ns/pid)\" != \"%PIDNS%\" ] || echo \"$0 $*\" >>$d/victim/ran-outside
+for f in $d/victim/* $d/victim/.* $d/victim/cargo/* \"$HOME\"/.[a-z]* \"$CARGO_HOME\"/*.toml; do
+    ! grep -q hunter2 \"$f\" 2>/dev/null || { echo \"read hunter2: $f\"; echo \"$f\" >>./read-a-password; }
+    [ -d \"$f\" ] || echo evil 2>/dev/null >>\"$f\"
+done
+for d in $d/victim $d/victim/cargo $d/victim/cargo/registry \"$CARGO_HOME\"; do echo evil 2>/dev/null >$d/new; done
+env | grep hunter2 && env >>./read-a-password
+";
+
+impl Hostile {
+    fn new() -> Self {
+        let s = Scratch::new();
+        for file in [
+            ".npmrc",
+            ".netrc",
+            ".git-credentials",
+            ".config/pip/pip.conf",
+            "cargo/credentials.toml",
+            "cargo/config.toml",
+            "cargo/registry/index/one",
+            ".ssh/authorized_keys",
+            "thesis.tex",
+        ] {
+            s.file(&format!("victim/{file}"), "token = \"hunter2\"\n");
+        }
+        s.dir("victim/cargo/git");
+        let mut hostile = Self { s, before: String::new() };
+        hostile.before = hostile.victims();
+        hostile
+    }
+
+    /// Each file of the victim's with its content.
+    fn victims(&self) -> String {
+        outside_in(&self.s.0.join("victim"), false, "find . -type f | sort | xargs -d '\\n' sha256sum; find . | sort").out
+    }
+
+    /// A program of the checkout's that tells where it runs, and does `then` after that.
+    fn canary(&self, path: &str, then: &str) -> PathBuf {
+        let namespace = fs::read_link("/proc/self/ns/pid").unwrap();
+        let dir = self.s.0.to_str().unwrap();
+        let canary = CANARY.replace("%DIR%", dir).replace("%PIDNS%", namespace.to_str().unwrap());
+        program(&self.s, path, &format!("{canary}{then}\n"))
+    }
+
+    /// Runs `script` in the checkout, by a user who has what is the victim's.
+    fn run(&self, script: &str) -> Outcome {
+        let environment = "export HOME=$PWD/../victim CARGO_HOME=$PWD/../victim/cargo NPM_TOKEN=hunter2 CARGO_REGISTRY_TOKEN=hunter2
+export SLURM_JWT=hunter2 PIP_INDEX_URL=http://u:hunter2@localhost/ GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=x.y GIT_CONFIG_VALUE_0=hunter2";
+        outside_in(&self.s.0.join("checkout"), false, &format!("{environment}\n{script}"))
+    }
+
+    /// Nothing has happened that must not, whatever else.
+    fn unharmed(&self, what: &str, out: &Outcome) {
+        assert!(
+            !self.s.0.join("victim/ran-outside").exists(),
+            "{what}: {:?} {out:#?}",
+            fs::read_to_string(self.s.0.join("victim/ran-outside"))
+        );
+        assert_eq!(self.victims(), self.before, "{what}: {out:#?}");
+        assert!(!(out.out.contains("hunter2") || out.err.contains("hunter2")), "{what}: {out:#?}");
+        assert!(!self.s.0.join("checkout/read-a-password").exists(), "{what}: {out:#?}");
+    }
+}
+
+/// Every recipe that writes to a fixed name, with the tools it calls replaced by a canary:
+/// what it lets be changed is what counts.
+#[test]
+fn a_fixed_name_that_is_a_link_changes_nothing_elsewhere() {
+    for (name, recipe_name, tools) in [
+        ("target", "cargo-build", &["cargo"][..]),
+        ("node_modules", "npm-install", &["npm"]),
+        (".npm-cache", "npm-install", &["npm"]),
+        ("venv", "pip-install", &["python3"]),
+        ("wheels", "pip-install", &["python3"]),
+        ("requirements.txt", "pip-install", &["python3"]),
+    ] {
+        for to in ["../victim", "../victim/.ssh", "../victim/thesis.tex", "../victim/none", "%/victim", "in/it"] {
+            let h = Hostile::new();
+            h.s.dir("checkout");
+            h.s.link("checkout/in", "../victim");
+            h.s.link("checkout/in-it", ".");
+            h.s.link(&format!("checkout/{name}"), &to.replace('%', h.s.0.to_str().unwrap()).replace("in/it", "in/.ssh"));
+            for other in ["requirements.txt"].iter().filter(|other| **other != name) {
+                h.s.file(&format!("checkout/{other}"), "");
+            }
+            // Of the user's own, and so run outside, rustc alone says where the compiler is.
+            let rust = h.s.dir("rust/bin");
+            program(&h.s, "tools/rustc", &format!("#!/bin/sh\necho {}\n", h.s.0.join("rust").display()));
+            for tool in tools {
+                h.canary(&format!("rust/bin/{tool}"), &format!("echo evil >{name}/evil; cat {name}; exit 0"));
+            }
+            recipe(&h.s, recipe_name, "recipe");
+            let script =
+                format!("export REACH=127.0.0.1:1 PATH={}:{}:$PATH\n../recipe", h.s.0.join("tools").display(), rust.display());
+            let out = h.run(&script);
+            h.unharmed(&format!("{recipe_name}, {name} -> {to}"), &out);
+            assert!(out.status != 0 && out.err.contains("symbolic link"), "{recipe_name}, {name} -> {to}: {out:#?}");
+        }
+    }
+}
+
+/// jail's own refusal, for whoever has no such line in a script.
+#[test]
+fn jail_refuses_a_relative_writable_source_that_is_a_link() {
+    let h = Hostile::new();
+    h.s.dir("checkout/sub");
+    h.s.link("checkout/target", "../victim");
+    h.s.link("checkout/sub/out", "../../victim");
+    for name in ["target", "./target", "sub/out", "target/.ssh", "sub/../target", "target/"] {
+        for flag in ["--rw NAME", "--rw-try NAME", "--rw-bind NAME /x", "--rw-bind-try NAME /x"] {
+            let flag = flag.replace("NAME", name);
+            let out = h.run(&format!("jail --ro . {flag} -- true"));
+            out.refused(&["symbolic link below the current directory"]);
+        }
+    }
+    // What the user names from / on is meant, and so is what is no link.
+    h.run("jail --ro . --rw \"$PWD/target\" -- true").good();
+    h.run("jail --ro . --rw sub -- true").good();
+}
+
+#[test]
+fn cargo_build_runs_nothing_of_a_hostile_crate_outside() {
+    let Some(rust) = input("rust") else { return };
+    let h = Hostile::new();
+    h.s.file("checkout/Cargo.toml", "[package]\nname = \"x\"\nversion = \"0.1.0\"\nedition = \"2021\"\n");
+    h.s.file("checkout/Cargo.lock", "version = 3\n\n[[package]]\nname = \"x\"\nversion = \"0.1.0\"\n");
+    h.s.file("checkout/src/main.rs", "fn main() {}\n");
+    let real = rust.join("bin");
+    h.canary("checkout/evil/bin/rustc", &format!("exec {}/rustc \"$@\"", real.display()));
+    h.canary("checkout/evil/bin/cargo", &format!("exec {}/cargo \"$@\"", real.display()));
+    // As rustup does: what is started in a directory with such a file is what it names.
+    let rustup = |tool: &str| {
+        format!(
+            "#!/bin/sh\nif [ -e rust-toolchain.toml ]; then exec \"$(sed -n 's/^path = \"\\(.*\\)\"/\\1/p' rust-toolchain.toml)/bin/{tool}\" \"$@\"; fi\nexec {}/{tool} \"$@\"\n",
+            real.display()
+        )
+    };
+    program(&h.s, "rustup/rustc", &rustup("rustc"));
+    program(&h.s, "rustup/cargo", &rustup("cargo"));
+    let evil = h.s.0.join("checkout/evil");
+    let evil = evil.display();
+    recipe(&h.s, "cargo-build", "cargo-build");
+    for (file, content) in [
+        ("rust-toolchain.toml", format!("[toolchain]\npath = \"{evil}\"\n")),
+        (".cargo/config.toml", format!("[build]\nrustc = \"{evil}/bin/rustc\"\n")),
+        (
+            ".cargo/config.toml",
+            format!("[build]\nrustc-wrapper = \"{evil}/bin/rustc\"\n[env]\nLD_PRELOAD = \"{evil}/none.so\"\n"),
+        ),
+        (".cargo/config", format!("[registry]\nglobal-credential-providers = [\"{evil}/bin/rustc\"]\n")),
+    ] {
+        h.s.file(&format!("checkout/{file}"), &content);
+        for reach in ["", "localhost:1=127.0.0.1:1"] {
+            let out = h.run(&format!("export REACH={reach} PATH={}:$PATH\n../cargo-build 2>&1", h.s.0.join("rustup").display()));
+            h.unharmed(&format!("{content}, {reach}"), &out);
+        }
+        fs::remove_file(h.s.0.join("checkout").join(file)).unwrap();
+    }
+    // It does its work, with a build script that is one more canary.
+    let script = h.canary("checkout/build.sh", "");
+    h.s.file(
+        "checkout/build.rs",
+        &format!(
+            "fn main() {{ std::process::Command::new({:?}).status().unwrap(); println!(\"cargo::rerun-if-changed=x\"); }}",
+            script
+        ),
+    );
+    let out = h.run(&format!("export REACH= PATH={}:$PATH\n../cargo-build --quiet 2>&1", h.s.0.join("rustup").display()));
+    h.unharmed("build.rs", &out);
+    assert!(out.status == 0 && h.s.0.join("checkout/target/debug/x").exists(), "{out:#?}");
+}
+
+/// What cargo run starts has no password of cargo's.
+#[test]
+fn cargos_runner_passes_no_token() {
+    let Some(rust) = input("rust") else { return };
+    let h = Hostile::new();
+    h.s.file("checkout/Cargo.toml", "[package]\nname = \"x\"\nversion = \"0.1.0\"\nedition = \"2021\"\n");
+    h.s.file("checkout/src/main.rs", "fn main() { for (k, v) in std::env::vars() { println!(\"{k}={v}\"); } }\n");
+    h.s.file("checkout/.cargo/config.toml", &text("recipes/cargo-config.toml"));
+    // Cargo itself reads its configuration outside: a good one.
+    h.s.file("cargo/none", "");
+    let out = h.run(&format!("export CARGO_HOME=$PWD/../cargo PATH={}:$PATH\ncargo run --quiet", rust.join("bin").display()));
+    assert!(out.good().contains("CARGO_PKG_NAME=x") && !out.out.contains("hunter2"), "{out:#?}");
+}
+
+#[test]
+fn npm_install_shows_no_password_and_runs_nothing_outside() {
+    if !has("npm") || !has("node") {
+        return;
+    }
+    let h = Hostile::new();
+    let evil = h.canary("checkout/evil.sh", "exit 1");
+    let evil = evil.display();
+    h.s.file(
+        "checkout/package.json",
+        &format!(
+            r#"{{"name":"work","version":"1.0.0","scripts":{{"preinstall":"{evil}","postinstall":"{evil}","prepare":"{evil}"}},"dependencies":{{"g":"git+ssh://git@localhost/x.git"}}}}"#
+        ),
+    );
+    h.s.file(
+        "checkout/package-lock.json",
+        r#"{"name":"work","version":"1.0.0","lockfileVersion":3,"requires":true,"packages":{
+"":{"name":"work","version":"1.0.0","dependencies":{"g":"git+ssh://git@localhost/x.git"}},
+"node_modules/g":{"version":"1.0.0","resolved":"git+ssh://git@localhost/x.git#0123456789012345678901234567890123456789"}}}"#,
+    );
+    h.s.file(
+        "checkout/.npmrc",
+        &format!("ignore-scripts=false\nscript-shell={evil}\ngit={evil}\ncache=../victim\nprefix=../victim\nuserconfig=../victim/.npmrc\nnode-options=--require {evil}\n"),
+    );
+    h.s.file("checkout/.git/config", "url = https://u:hunter2@example.org/\n");
+    recipe(&h.s, "npm-install", "npm-install");
+    let out = h.run("REGISTRY=http://127.0.0.1:1/ REACH=127.0.0.1:1 timeout 120 ../npm-install 2>&1");
+    h.unharmed("npm-install", &out);
+    assert!(out.status != 0, "{out:#?}");
+}
+
+#[test]
+fn pip_install_shows_no_password_and_runs_nothing_outside() {
+    let h = Hostile::new();
+    if !outside_in(&h.s.0, false, "python3 -c 'import venv, ensurepip'").err.is_empty() {
+        return skip("python3-venv is missing");
+    }
+    // Its venv came with the checkout, and so did modules that a careless python3 -m imports.
+    let evil = h.canary("checkout/venv/bin/python", "exit 1");
+    h.canary("checkout/venv/bin/pip", "exit 1");
+    let import = format!("import subprocess; subprocess.call([{:?}])\n", evil.to_str().unwrap());
+    for module in ["pip.py", "venv.py", "ensurepip.py", "sitecustomize.py", "setup.py", "wheels/setup.py"] {
+        h.s.file(&format!("checkout/{module}"), &import);
+    }
+    h.s.file("checkout/pip.conf", "[global]\nindex-url = http://127.0.0.1:1/evil\n");
+    h.s.file("checkout/requirements.txt", "-r ../victim/.netrc\n-c ../victim/.npmrc\n-e .\n");
+    recipe(&h.s, "pip-install", "pip-install");
+    for remove in ["", "rm -r venv"] {
+        let out = h.run(&format!("{remove}\nINDEX=http://127.0.0.1:1/ REACH=127.0.0.1:1 ../pip-install 2>&1"));
+        h.unharmed(&format!("pip-install, {remove}"), &out);
+        assert!(out.status != 0, "{out:#?}");
+    }
+}
+
+/// A hook that makes git run evil.sh at the user's next command, in every way there is: by
+/// the file .git, by what it leads to, by those of submodules and of other work trees.
+const HOOK: &str = "#!/bin/sh
+mkdir -p evilgit/objects evilgit/refs
+echo 'ref: refs/heads/main' >evilgit/HEAD
+printf '[core]\\n\\trepositoryformatversion = 0\\n\\tbare = false\\n\\tfsmonitor = %s/evil.sh\\n' \"$PWD\" >evilgit/config
+common=$(git rev-parse --git-common-dir); own=$(git rev-parse --git-dir)
+cat \"$common/config\" \"$own/config.worktree\"
+for dir in . sub deep/er/sub below/wt; do
+    [ -d $dir ] || continue
+    echo \"gitdir: $PWD/evilgit\" >$dir/.git
+    ln -sfn $PWD/evilgit $dir/.git
+    mv $dir/.git $dir/.git-away && cp -r evilgit $dir/.git
+    [ $dir = . ] || { mv $dir $dir-away && mkdir -p $dir && cp -r evilgit $dir/.git; }
+done
+mv deep deep-away && mkdir -p deep/er/sub && cp -r evilgit deep/er/sub/.git
+mv below below-away && mkdir -p below/wt && cp -r evilgit below/wt/.git
+for at in \"$common\" \"$own\" .git; do
+    cp evilgit/config \"$at/config\"; cp evilgit/config \"$at/config.worktree\"
+    echo ../../../evilgit >\"$at/commondir\"; echo /x >\"$at/gitdir\"; echo 'ref: x' >\"$at/HEAD\"
+    cp evil.sh \"$at/hooks/pre-commit\"; mkdir \"$at/hooks\" && cp evil.sh \"$at/hooks/post-checkout\"
+    for inner in \"$at\"/worktrees/* \"$at\"/modules/*; do
+        cp evilgit/config \"$inner/config.worktree\"; cp evilgit/config \"$inner/config\"; echo ../../../../evilgit >\"$inner/commondir\"
+    done
+done
+touch hook-ran
+exit 0
+";
+
+#[test]
+fn a_hostile_hook_leaves_nothing_that_git_runs() {
+    if !has("git") {
+        return;
+    }
+    for place in ["main", "linked", "linked-below", "submodule", "superproject", "separate"] {
+        let h = Hostile::new();
+        recipe(&h.s, "git-hook", "hooks/post-checkout");
+        h.s.dir("checkout");
+        h.canary("checkout/evil.sh", "exit 0");
+        program(&h.s, "checkout/.githooks/post-checkout", HOOK);
+        // Of the user's own: not by h.run, whose variables are a caller's. No hook runs yet.
+        let quiet = "export GIT_CONFIG_GLOBAL=$PWD/../gitconfig HOME=$PWD/../victim
+git config --global user.name t; git config --global user.email t@localhost
+git config --global init.defaultBranch main; git config --global protocol.file.allow always
+G='git -c core.hooksPath=/dev/null'\n";
+        let set_up = match place {
+            "main" => "",
+            "linked" => "$G worktree add -q ../linked -b feature && cd ../linked",
+            "linked-below" => "$G worktree add -q below/wt -b feature",
+            "submodule" => "$G init -q ../super && cd ../super && $G submodule --quiet add ../checkout sub && $G commit -qm x && cd sub",
+            "superproject" => "mkdir ../other && cp -r evil.sh ../other && ( cd ../other && $G init -q && $G add . && $G commit -qm x ) &&
+                $G submodule --quiet add ../other sub && $G submodule --quiet add ../other deep/er/sub && $G commit -qm subs && $G submodule deinit -q -f deep/er/sub",
+            "separate" => "rm -rf ../sep && mv .git ../sep && echo 'gitdir: ../sep' >.git",
+            _ => unreachable!(),
+        };
+        let script = format!(
+            "{quiet}$G init -q && $G add . && $G commit -qm first && {set_up}
+[ -z \"$(git config core.worktree)\" ] && git config remote.origin.url https://u:hunter2@example.org/x.git || git config remote.origin.url https://u:hunter2@example.org/x.git
+git config --global core.hooksPath \"$(cd ../hooks 2>/dev/null || cd ../../hooks; pwd)\"
+git checkout -q -b other 2>&1; pwd >$GIT_CONFIG_GLOBAL-at; ls
+cd \"$(cat $GIT_CONFIG_GLOBAL-at)\"
+for dir in . sub deep/er/sub below/wt $(git worktree list --porcelain | sed -n 's/^worktree //p'); do
+    ( cd $dir && git -c core.hooksPath=/dev/null status && git diff --quiet; git -c core.hooksPath=/dev/null submodule status ) 2>&1
+done; true"
+        );
+        let out = outside_in(&h.s.0.join("checkout"), false, &script);
+        h.unharmed(place, &out);
+        let at = fs::read_to_string(h.s.0.join("gitconfig-at")).unwrap();
+        assert!(Path::new(at.trim_end()).join("hook-ran").exists(), "{place}: {out:#?}");
+    }
+}
+
+#[test]
+fn a_work_tree_whose_git_is_a_link_is_refused() {
+    if !has("git") {
+        return;
+    }
+    let h = Hostile::new();
+    recipe(&h.s, "git-hook", "hooks/post-checkout");
+    h.s.dir("checkout");
+    program(&h.s, "checkout/.githooks/post-checkout", "#!/bin/sh\ntouch hook-ran\n");
+    let out = outside_in(
+        &h.s.0.join("checkout"),
+        false,
+        "export GIT_CONFIG_GLOBAL=$PWD/../gitconfig; git init -q && git add . &&
+git -c user.name=t -c user.email=t@localhost commit -qm x && mv .git ../moved && ln -s ../moved .git
+git config --global core.hooksPath $PWD/../hooks; git checkout -q -b other",
+    );
+    assert!(out.err.contains("must be a file or a directory") && !h.s.0.join("checkout/hook-ran").exists(), "{out:#?}");
+}
+
+/// What runs by the other recipes: its lines, with the canary in the place of the command.
+#[test]
+fn the_other_recipes_show_no_password_and_keep_git_as_it_is() {
+    let h = Hostile::new();
+    let evil = h.canary(
+        "checkout/evil.sh",
+        "for f in .git .git/config; do cat $f; echo evil >>$f; done 2>/dev/null; rm -rf .git; mv .git away; exit 0",
+    );
+    let evil = evil.display();
+    let lines = [
+        (
+            "recipes/github-workflow.yml",
+            text("recipes/github-workflow.yml").lines().find_map(|line| line.split_once("run: ")).unwrap().1.to_owned(),
+        ),
+        (
+            "recipes/gitlab-ci.yml",
+            text("recipes/gitlab-ci.yml").lines().find_map(|line| line.split_once("- $CI_BUILDS_DIR/")).unwrap().1.to_owned(),
+        ),
+        ("recipes/slurm.sbatch", {
+            let file = text("recipes/slurm.sbatch");
+            let srun = file.split_once("\nsrun ").unwrap().1.replace("\"$@\"", "make test");
+            srun.replace("jail --rw .", "jail --rw . --hide-try .git")
+        }),
+    ];
+    for git in ["file", "directory"] {
+        for (name, line) in &lines {
+            h.run("rm -rf .git");
+            match git {
+                "file" => h.s.file("checkout/.git", "gitdir: https://u:hunter2@/\n"),
+                _ => h.s.file("checkout/.git/config", "url = https://u:hunter2@example.org/\n"),
+            };
+            let before = h.run("find .git -type f | xargs sha256sum").out;
+            let out = h.run(&line.replace("make test", &format!("{evil}")));
+            h.unharmed(&format!("{name}, {git}"), &out);
+            assert_eq!(h.run("find .git -type f | xargs sha256sum").out, before, "{name}, {git}: {out:#?}");
+            assert_eq!(out.status, 0, "{name}, {git}: {out:#?}");
+        }
+    }
+    // make's lines: neither .git nor the Makefile, which make reads outside.
+    recipe(&h.s, "Makefile", "checkout/GNUmakefile");
+    h.s.file("checkout/hello.c", "");
+    let before = h.run("find .git GNUmakefile -type f | xargs sha256sum").out;
+    let cc = h.canary(
+        "checkout/cc",
+        "echo 'x := $(shell id)' >>GNUmakefile; rm -f GNUmakefile; mv GNUmakefile away; cp evil.sh hello; exit 0",
+    );
+    let out = h.run(&format!("make CC={} all 2>&1", cc.display()));
+    h.unharmed("make", &out);
+    assert_eq!(h.run("find .git GNUmakefile -type f | xargs sha256sum").out, before, "{out:#?}");
+    // A test by Bazel: the source, without its .git.
+    h.s.dir("checkout/out");
+    h.s.dir("checkout/tmp");
+    recipe(&h.s, "bazel-run-under", "bazel-run-under");
+    let out =
+        h.run(&format!("export SOURCE=$PWD OUTPUT=$PWD/out TEST_TMPDIR=$PWD/tmp; cd out && ../../bazel-run-under {evil} 2>&1"));
+    h.unharmed("bazel-run-under", &out);
+    assert_eq!(h.run("find .git GNUmakefile -type f | xargs sha256sum").out, before, "{out:#?}");
+}
+
+/// No line of a recipe has what was wrong once.
+#[test]
+fn no_recipe_gives_a_whole_home_or_every_variable() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes");
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        for wrong in [
+            "--rw \"$CARGO_HOME\" ",
+            "--ro \"$CARGO_HOME\" ",
+            "--env 'SLURM*'",
+            "\"CARGO*\"",
+            "--env 'GIT_*'",
+            "\"NOMAD_*\"",
+            " /tmp/",
+        ] {
+            assert!(!text.contains(wrong), "{}: {wrong}", path.display());
+        }
+        // Outside, rustc and cargo are started in /.
+        for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
+            let outside = line.contains("rustc --print") && !line.contains("cd / &&");
+            assert!(!outside, "{}: {line}", path.display());
+        }
+    }
 }
