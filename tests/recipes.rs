@@ -818,6 +818,14 @@ echo 'ref: refs/heads/main' >evilgit/HEAD
 printf '[core]\\n\\trepositoryformatversion = 0\\n\\tbare = false\\n\\tfsmonitor = %s/evil.sh\\n' \"$PWD\" >evilgit/config
 common=$(git rev-parse --git-common-dir); own=$(git rev-parse --git-dir)
 cat \"$common/config\" \"$own/config.worktree\"
+for at in \"$common\" \"$own\"; do
+    cp evilgit/config \"$at/config\"; cp evilgit/config \"$at/config.worktree\"
+    echo ../../../evilgit >\"$at/commondir\"; echo /x >\"$at/gitdir\"; echo 'ref: x' >\"$at/HEAD\"
+    cp evil.sh \"$at/hooks/pre-commit\"; mkdir \"$at/hooks\" && cp evil.sh \"$at/hooks/post-checkout\"
+    for inner in \"$at\"/worktrees/* \"$at\"/modules/*; do
+        cp evilgit/config \"$inner/config.worktree\"; cp evilgit/config \"$inner/config\"; echo ../../../../evilgit >\"$inner/commondir\"
+    done
+done
 for dir in . sub deep/er/sub below/wt; do
     [ -d $dir ] || continue
     echo \"gitdir: $PWD/evilgit\" >$dir/.git
@@ -827,14 +835,6 @@ for dir in . sub deep/er/sub below/wt; do
 done
 mv deep deep-away && mkdir -p deep/er/sub && cp -r evilgit deep/er/sub/.git
 mv below below-away && mkdir -p below/wt && cp -r evilgit below/wt/.git
-for at in \"$common\" \"$own\" .git; do
-    cp evilgit/config \"$at/config\"; cp evilgit/config \"$at/config.worktree\"
-    echo ../../../evilgit >\"$at/commondir\"; echo /x >\"$at/gitdir\"; echo 'ref: x' >\"$at/HEAD\"
-    cp evil.sh \"$at/hooks/pre-commit\"; mkdir \"$at/hooks\" && cp evil.sh \"$at/hooks/post-checkout\"
-    for inner in \"$at\"/worktrees/* \"$at\"/modules/*; do
-        cp evilgit/config \"$inner/config.worktree\"; cp evilgit/config \"$inner/config\"; echo ../../../../evilgit >\"$inner/commondir\"
-    done
-done
 touch hook-ran
 exit 0
 ";
