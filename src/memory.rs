@@ -175,7 +175,7 @@ mod tests {
     fn each_has_its_own() {
         static ONE: Memory = Memory::new();
         let mut all: Vec<(usize, *mut u8)> = Vec::new();
-        for size in [1, 16, 17, 100, 1024, 5000, 70_000, 1 << 20, (1 << 20) + 1, 5 << 20, 3, 40, 1 << 20, 1 << 20, 1 << 20, 7] {
+        for size in [1, 16, 17, 100, 1024, 5000, 70_000, 1 << 20, (1 << 20) + 1, 5 << 20, 3, 40, 1 << 17, 1 << 17, 1 << 17, 7] {
             let start = alloc(&ONE, size);
             let overlaps = |(other, at): &(usize, *mut u8)| {
                 (*at as usize) < start as usize + size && (start as usize) < *at as usize + other

@@ -1004,3 +1004,27 @@ pub(crate) fn die_with_parent(signal: c_int) -> Result<()> {
 
 #[cfg_attr(not(any(test, fuzzing)), global_allocator)]
 static MEMORY: memory::Memory = memory::Memory::new();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::hint::black_box;
+
+    fn deep(depth: u64) -> u64 {
+        let bytes = black_box([depth; 64]);
+        if depth == 0 { bytes[0] } else { deep(depth - 1) + bytes[(depth % 64) as usize] }
+    }
+
+    fn ends_on_a_stack_at_depth(depth: u64) -> rustix::process::WaitStatus {
+        let stack = Stack::new().unwrap();
+        let mut act = || c_int::from(black_box(deep(black_box(depth))) == 1);
+        let child = clone_until_exec(&stack, &mut act).unwrap();
+        rustix::process::waitpid(Some(child), rustix::process::WaitOptions::empty()).unwrap().unwrap().1
+    }
+
+    #[test]
+    fn a_stack_that_overflows_ends_the_process() {
+        assert_eq!(ends_on_a_stack_at_depth(10).exit_status(), Some(0));
+        assert_eq!(ends_on_a_stack_at_depth(1_000_000).terminating_signal(), Some(libc::SIGSEGV));
+    }
+}
