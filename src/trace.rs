@@ -171,8 +171,25 @@ fn who(thread: u32) -> (u32, Name) {
 fn shown_name(name: &Name) -> String {
     match name.iter().position(|byte| *byte == 0).unwrap_or(name.len()) {
         0 => "a program".into(),
-        end => shown(OsStr::from_bytes(&name[..end])),
+        end => shown(OsStr::from_bytes(&as_set(&name[..end]))),
     }
+}
+
+/// A name as the program set it: the kernel writes `\n` for a newline in
+/// /proc/PID/status, and two backslashes for one.
+fn as_set(escaped: &[u8]) -> Vec<u8> {
+    let mut name = Vec::with_capacity(escaped.len());
+    let mut rest = escaped;
+    while let Some((first, after)) = rest.split_first() {
+        let (byte, after) = match (first, after) {
+            (b'\\', [b'n', after @ ..]) => (b'\n', after),
+            (b'\\', [b'\\', after @ ..]) => (b'\\', after),
+            _ => (*first, after),
+        };
+        name.push(byte);
+        rest = after;
+    }
+    name
 }
 
 /// The name and the process of a thread. A line's end in the name is escaped.
