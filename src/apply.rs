@@ -102,6 +102,11 @@ pub(crate) struct State<'a> {
     host_root: Option<OwnedFd>,
     /// The host's directory that something was cloned from last.
     source: Option<(&'a [u8], OwnedFd)>,
+    /// The first mask that was laid over a directory, of which all others are clones: a file
+    /// system for each would take several times as long.
+    mask_dir: Option<OwnedFd>,
+    /// The same for what is no directory.
+    mask_file: Option<OwnedFd>,
 }
 
 impl<'a> State<'a> {
@@ -133,6 +138,8 @@ impl<'a> State<'a> {
             joined: false,
             host_root: None,
             source: None,
+            mask_dir: None,
+            mask_file: None,
         }
     }
 
@@ -185,7 +192,14 @@ impl<'a> State<'a> {
         }
         if self.working.as_ref().is_none_or(|(at, _)| *at != dir) {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let opened = openat2(self.root()?, &dir[1..], flags, Mode::empty(), RESOLVE | ResolveFlags::BENEATH)?;
+            let resolve = RESOLVE | ResolveFlags::BENEATH;
+            // From the last one on, if it lies below: the way to a directory is as long as
+            // it is deep, and for a deep tree each begins at the one before.
+            let last = self.working.as_ref().and_then(|(at, opened)| Some((opened, dir.strip_prefix(*at)?.strip_prefix(b"/")?)));
+            let opened = match last {
+                Some((last, rest)) => openat2(last, rest, flags, Mode::empty(), resolve)?,
+                None => openat2(self.root()?, &dir[1..], flags, Mode::empty(), resolve)?,
+            };
             self.working = Some((dir, opened));
         }
         Ok((self.working.as_ref().ok_or(Errno::BADF)?.1.as_fd(), name))
@@ -201,10 +215,21 @@ impl<'a> State<'a> {
             let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
             move_mount(mount, c"", self.inside(dest)?, c"", flags)?;
         }
-        // What was opened there lies beneath it now.
-        let covered = |at: &[u8]| at.starts_with(dest.to_bytes());
-        self.working.take_if(|(at, _)| covered(at));
+        self.covered(dest);
         Ok(())
+    }
+
+    /// Forgets what was opened at `dest`, or below: it lies beneath a mount now.
+    fn covered(&mut self, dest: &CStr) {
+        self.working.take_if(|(at, _)| at.starts_with(dest.to_bytes()));
+    }
+
+    /// Attaches a clone of a mask that was laid already; false where there was none yet.
+    fn mask_again(&mut self, dest: &'a CStr, dir: bool) -> Result<bool, Errno> {
+        let Some(mask) = (if dir { &self.mask_dir } else { &self.mask_file }) else { return Ok(false) };
+        let clone = open_tree(mask, c"", CLONE | OpenTreeFlags::AT_EMPTY_PATH)?;
+        self.attach(clone.as_fd(), dest)?;
+        Ok(true)
     }
 
     /// Performs one operation.
@@ -413,17 +438,22 @@ impl<'a> State<'a> {
                 }
                 sys::mount_setattr(self.inside(dest)?.as_fd(), false, &sealed)
             }
+            Op::Hide { dest, dir } if self.mask_again(dest, *dir)? => Ok(()),
             Op::Hide { dest, dir: true } => {
                 let attr = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NOEXEC;
                 let mount = memory(None, 0, attr)?;
-                self.attach(mount.as_fd(), dest)
+                self.attach(mount.as_fd(), dest)?;
+                self.mask_dir = Some(mount);
+                Ok(())
             }
             Op::Hide { dest, dir: false } => {
                 // A device node where devices may not be opened: nobody, root
                 // of the jail included, gets anything but EACCES.
                 let tree = self.clone_tree(c"/dev/null")?;
                 restrict(tree.as_fd(), Access::ReadOnly, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)?;
-                self.attach(tree.as_fd(), dest)
+                self.attach(tree.as_fd(), dest)?;
+                self.mask_file = Some(tree);
+                Ok(())
             }
             Op::Restrict { dest, mounted, access, noexec } => {
                 let at = self.inside(dest)?;
@@ -433,7 +463,10 @@ impl<'a> State<'a> {
                 }
                 let tree = open_tree(&at, c"", CLONE | OpenTreeFlags::AT_RECURSIVE | OpenTreeFlags::AT_EMPTY_PATH)?;
                 restrict(tree.as_fd(), *access, extra)?;
-                self.attach(tree.as_fd(), dest)
+                let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+                move_mount(&tree, c"", &at, c"", flags)?;
+                self.covered(dest);
+                Ok(())
             }
             Op::EnterRoot => {
                 fchdir(self.root()?)?;
