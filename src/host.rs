@@ -11,7 +11,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    Access as Wanted, AtFlags, CWD, FileType, Mode, OFlags, accessat, fcntl_getfl, fstat, lgetxattr, openat, readlinkat, statat,
+    Access as Wanted, AtFlags, CWD, Dir, FileType, Mode, OFlags, accessat, fcntl_getfl, fstat, lgetxattr, openat, readlinkat,
+    statat,
 };
 use rustix::io::Errno;
 use rustix::process::{Resource, getcwd, getegid, geteuid, getgid, getgroups, getrlimit, getuid};
@@ -53,8 +54,21 @@ pub enum Opened {
     Not,
     /// It can be read, or only named.
     ReadOnly,
-    /// It can be written.
+    /// It can be written, and perhaps read.
     ForWriting,
+    /// It can be written and not read.
+    WriteOnly,
+}
+
+/// What the caller may do with an entry of /proc that is of no process, if the caller is root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootsOwn {
+    /// A file that only its owner may read.
+    Secret,
+    /// A file that its owner may write.
+    Writable,
+    /// A directory, in which there may be such files.
+    Dir,
 }
 
 /// The cgroup that the callers of a jail with limits wait in, beside the jail's.
@@ -283,6 +297,7 @@ impl Host {
     pub fn opened(&self, fd: i32) -> Opened {
         match &self.descriptors {
             None => match sys::inherited(fd).map(fcntl_getfl) {
+                Some(Ok(flags)) if flags & OFlags::RWMODE == OFlags::WRONLY => Opened::WriteOnly,
                 Some(Ok(flags)) if flags & OFlags::RWMODE != OFlags::RDONLY => Opened::ForWriting,
                 Some(Ok(_)) => Opened::ReadOnly,
                 Some(Err(_)) | None => Opened::Not,
@@ -301,6 +316,37 @@ impl Host {
             fcntl_getfl(fd).is_ok_and(|flags| flags.contains(OFlags::PATH))
                 || fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
         })
+    }
+
+    /// True if a socket lies at `path`; a link is not followed.
+    pub fn is_socket(&self, path: &Path) -> bool {
+        match &self.files {
+            Files::Machine(_) => statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)
+                .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Socket),
+            #[cfg(any(test, fuzzing))]
+            Files::Given(files) => files.get(path) == Some(&Fact::File),
+        }
+    }
+
+    /// Reads which entries of /proc the host's root can change or alone can read. Entries
+    /// of processes and links to them are left out.
+    ///
+    /// # Errors
+    /// The kernel's, if /proc is there and cannot be read.
+    pub fn roots_own_in_proc(&self) -> Result<Vec<(PathBuf, RootsOwn)>, Errno> {
+        match &self.files {
+            Files::Machine(_) => roots_own(Path::new("/proc")),
+            #[cfg(any(test, fuzzing))]
+            Files::Given(files) => {
+                let own = files.iter().filter_map(|(path, fact)| match (fact, path.to_str()?.strip_prefix("/proc/")?) {
+                    (Fact::Dir, name) if !name.contains('/') && !names_a_process(path) => Some((path.clone(), RootsOwn::Dir)),
+                    (Fact::File, "kcore" | "sysrq-trigger") => Some((path.clone(), RootsOwn::Secret)),
+                    (Fact::File, "knob") => Some((path.clone(), RootsOwn::Writable)),
+                    _ => None,
+                });
+                Ok(own.collect())
+            }
+        }
     }
 
     /// May the caller itself lower what capabilities can ever be had?
@@ -363,6 +409,14 @@ impl Host {
     /// # Errors
     /// The kernel's error at the first component that cannot be passed.
     pub fn canonical(&self, path: &Path) -> Result<PathBuf, Errno> {
+        self.follow(path, &mut |_| {})
+    }
+
+    /// As `canonical`; calls `passed` with each symbolic link on the way.
+    ///
+    /// # Errors
+    /// As `canonical`.
+    pub fn follow(&self, path: &Path, passed: &mut dyn FnMut(&Path)) -> Result<PathBuf, Errno> {
         let mut names = Names::of(path);
         let mut done = PathBuf::with_capacity(path.as_os_str().len() + 1);
         done.push("/");
@@ -383,6 +437,7 @@ impl Host {
                     if links > 40 {
                         return Err(Errno::LOOP);
                     }
+                    passed(&done);
                     names.follow(&target, &mut done);
                 }
             }
@@ -503,6 +558,51 @@ pub fn from_there_up(path: &Path) -> impl Iterator<Item = &Path> {
         }
     }
     std::iter::successors(Some(path.as_os_str().as_bytes()), above).map(|path| Path::new(OsStr::from_bytes(path)))
+}
+
+/// True if `path` is the directory of a process in the host's /proc, or lies below one.
+pub fn names_a_process(path: &Path) -> bool {
+    let Some(below) = below(path, Path::new("/proc")) else { return false };
+    let name = below.as_os_str().as_bytes().split(|b| *b == b'/').next().unwrap_or_default();
+    !name.is_empty() && name.iter().all(u8::is_ascii_digit)
+}
+
+/// True if `link` leads each process that follows it elsewhere, or where only the kernel
+/// can follow: /proc/self, /proc/thread-self and the links below a process's directory.
+pub fn leads_by_process(link: &Path) -> bool {
+    let own = ["/proc/self", "/proc/thread-self"].map(Path::new);
+    own.contains(&link) || names_a_process(link)
+}
+
+fn roots_own(proc: &Path) -> Result<Vec<(PathBuf, RootsOwn)>, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let dir = match openat(CWD, proc, flags, Mode::empty()) {
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Vec::new()),
+        dir => dir?,
+    };
+    let mut all = Vec::new();
+    for entry in Dir::read_from(&dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name.to_bytes().iter().all(|b| b.is_ascii_digit() || *b == b'.') {
+            continue;
+        }
+        let own = match entry.file_type() {
+            FileType::Directory => RootsOwn::Dir,
+            FileType::Symlink => continue,
+            _ => match statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => RootsOwn::Dir,
+                // Others may not read it: the kernel keeps it for root.
+                Ok(stat) if stat.st_mode & 0o004 == 0 => RootsOwn::Secret,
+                Ok(stat) if stat.st_mode & 0o222 != 0 => RootsOwn::Writable,
+                // Its module was unloaded meanwhile.
+                Ok(_) | Err(Errno::NOENT) => continue,
+                Err(errno) => return Err(errno),
+            },
+        };
+        all.push((proc.join(OsStr::from_bytes(name.to_bytes())), own));
+    }
+    Ok(all)
 }
 
 fn look(path: &Path) -> Fact {

@@ -4,8 +4,10 @@
 //! Rules only add. What `--hide`, `--ro` or `--noexec` take away below a place that
 //! another flag gives, the mounts alone take away.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
 
+use crate::index::Index;
 use crate::plan::{Op, Step};
 use crate::policy::Access;
 
@@ -126,8 +128,18 @@ pub fn ruleset(abi: u32, steps: &[Step], mounts: bool, own_pids: bool, descripto
     ruleset.descriptors = descriptors;
     let sealed: Vec<_> =
         steps.iter().filter_map(|step| if let Op::Seal { dest } = &step.op { Some(dest.as_c_str()) } else { None }).collect();
+    // A flag may hide what a default shows: the place is a mask then, and gets no rights.
+    let mut hidden = Index::new();
+    for step in steps.iter().filter(|step| step.asked.is_some()) {
+        if let Op::Hide { dest, .. } = &step.op {
+            hidden.set(OsStr::from_bytes(dest.to_bytes()), ());
+        }
+    }
     for step in steps {
         let Some((dest, rights)) = rights(&step.op, &sealed) else { continue };
+        if hidden.has(OsStr::from_bytes(dest.to_bytes())) {
+            continue;
+        }
         // A device in a private /dev has its rights from there.
         let inherited = matches!(step.op, Op::Device { .. })
             && ruleset.below.iter().any(|(above, rights)| {

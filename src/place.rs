@@ -1,20 +1,20 @@
 //! Where everything lies in the new root, and the steps that put it there: parents
 //! first, links followed within the new root alone, nothing made in a host's tree.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
 use crate::error::{Asked, Error, said};
-use crate::host::{Fact, Host, Names, below, from_there_up};
+use crate::host::{Fact, Host, Names, RootsOwn, below, from_there_up, names_a_process};
 use crate::index::Index;
 use crate::plan::{CHANGES, Op, Over, Step};
 use crate::policy::{Access, Ban, Changes, Policy};
 use crate::text::{about, shown};
 use crate::view::{Backing, Found, View};
-use crate::wanted::{Put, Wanted, absolute, c_string, files_error, source, taken};
+use crate::wanted::{Put, Wanted, absolute, c_string, files_error, not_through_a_link, source, taken};
 
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 const DEVICE_LINKS: [(&str, &str); 5] = [
@@ -27,27 +27,10 @@ const DEVICE_LINKS: [(&str, &str); 5] = [
 /// Hidden from everyone: the keys of all the caller's sessions, which are in no
 /// namespace.
 const PROC_HIDDEN: [&str; 1] = ["keys"];
-/// Hidden where the caller is the host's root, whose files these are.
-const PROC_HIDDEN_ROOT: [&str; 16] = [
-    "kcore",
-    "kmsg",
-    "sysrq-trigger",
-    "key-users",
-    "timer_list",
-    "latency_stats",
-    "sched_debug",
-    "mtrr",
-    "acpi",
-    "scsi",
-    "slabinfo",
-    "vmallocinfo",
-    "pagetypeinfo",
-    "kpagecount",
-    "kpageflags",
-    "kpagecgroup",
-];
-/// Read-only where the caller is the host's root.
-const PROC_READ_ONLY_ROOT: [&str; 5] = ["sys", "bus", "fs", "irq", "pressure"];
+/// Hidden where the caller is the host's root, too, although others may read them. What
+/// others may not read is hidden without being named.
+const PROC_HIDDEN_ROOT: [&str; 9] =
+    ["key-users", "timer_list", "latency_stats", "sched_debug", "mtrr", "acpi", "scsi", "slabinfo", "allocinfo"];
 
 /// Puts things at their places, and keeps what the tree has come to be.
 pub(crate) struct Builder<'a> {
@@ -62,13 +45,25 @@ pub(crate) struct Builder<'a> {
     /// Where its changes are kept, on the host.
     kept: Option<PathBuf>,
     /// Memory that has no size of its own, and in which more can be.
-    parts: Vec<PathBuf>,
+    parts: Index<()>,
     /// Memory that is read-only to the command once everything is in it.
     sealed: Vec<CString>,
     /// Destinations that flags asked for.
     typed: Index<Asked>,
     /// What flags hide.
-    hidden: Vec<(PathBuf, Asked)>,
+    hidden: Index<Asked>,
+}
+
+/// What was put at a place.
+struct Placed {
+    /// The destination that it is for; None for a directory that was only missing above one.
+    dest: Option<PathBuf>,
+    /// Where that leads.
+    at: PathBuf,
+    /// True if it is a symbolic link, which leads elsewhere than to its own place.
+    link: bool,
+    steps: Vec<Step>,
+    asked: Option<Asked>,
 }
 
 impl<'a> Builder<'a> {
@@ -78,7 +73,8 @@ impl<'a> Builder<'a> {
             steps.push(Step { op: Op::RootMemory, asked: None });
             let view = View::new(host, Backing::Memory, None);
             let sealed = vec![c"/".to_owned()];
-            let parts = vec![PathBuf::from("/")];
+            let mut parts = Index::new();
+            parts.set("/", ());
             return Ok(Self { host, view, steps, parts, sealed, ..Self::of_tree(host) });
         };
         let asked = root.asked.as_ref();
@@ -95,6 +91,9 @@ impl<'a> Builder<'a> {
         let (mut outside, mut kept) = (Vec::new(), None);
         let steps = match policy.changes() {
             None => {
+                if policy.writable.is_some() {
+                    not_through_a_link(host, &root.value, asked)?;
+                }
                 let access = if policy.writable.is_some() { Access::Writable } else { Access::ReadOnly };
                 vec![Step { op: Op::RootTree { source: tree, access }, asked: root.asked }]
             }
@@ -126,10 +125,10 @@ impl<'a> Builder<'a> {
             outside: Vec::new(),
             tree: None,
             kept: None,
-            parts: Vec::new(),
+            parts: Index::new(),
             sealed: Vec::new(),
             typed: Index::new(),
-            hidden: Vec::new(),
+            hidden: Index::new(),
         }
     }
 
@@ -160,7 +159,7 @@ impl<'a> Builder<'a> {
         // Unstable, for the other way wants 4 KiB of stack: of two the flag's comes first.
         let order = |wanted: &Wanted| wanted.asked.is_none();
         pending.sort_unstable_by(|a, b| a.dest.as_os_str().cmp(b.dest.as_os_str()).then(order(a).cmp(&order(b))));
-        let mut groups: Vec<(PathBuf, PathBuf, Vec<Step>, Option<Asked>)> = Vec::with_capacity(pending.len() + 4);
+        let mut groups: Vec<Placed> = Vec::with_capacity(pending.len() + 4);
         let mut placed = Index::new();
         while !pending.is_empty() {
             let mut waiting = Vec::new();
@@ -185,25 +184,34 @@ impl<'a> Builder<'a> {
                 let mut steps = Vec::with_capacity(2);
                 placed.set(&wanted.dest, ());
                 // Each its own, for another destination may come to lie between.
-                for dir in self.missing_parents(&found) {
-                    let mut step = Vec::with_capacity(1);
-                    self.dir(&dir, 0o755, wanted.asked.as_ref(), &mut step)?;
-                    groups.push((dir.clone(), dir, step, None));
+                let missing = if let Found::Makeable(at) = &found { self.view.missing_above(at) } else { Vec::new() };
+                for at in missing {
+                    let mut steps = Vec::with_capacity(1);
+                    self.dir(&at, 0o755, wanted.asked.as_ref(), &mut steps)?;
+                    groups.push(Placed { dest: None, at, link: false, steps, asked: None });
                 }
                 if let Some(at) = self.put(&wanted, found, &mut steps)? {
-                    groups.push((wanted.dest, at, steps, wanted.asked));
+                    let link = matches!(wanted.put, Put::Symlink { .. });
+                    groups.push(Placed { dest: Some(wanted.dest), at, link, steps, asked: wanted.asked });
                 }
             }
             pending = waiting;
         }
+        let mut order: Vec<usize> = (0..groups.len()).collect();
+        order.sort_unstable_by(|a, b| groups[*a].at.as_os_str().cmp(groups[*b].at.as_os_str()).then(a.cmp(b)));
+        for at in order {
+            self.steps.append(&mut groups[at].steps);
+        }
+        self.makes_nothing_outside()?;
         // What was put later may lie over what was resolved before.
-        for (dest, at, _, asked) in &groups {
-            let settled = match self.view.resolve(dest) {
-                Found::There(now, _) => now == *at,
+        for Placed { dest, at, link, asked, .. } in &groups {
+            let Some(dest) = dest else { continue };
+            let up = |path| if *link { Path::parent(path).unwrap_or(path) } else { path };
+            let settled = match self.view.resolve(up(dest)) {
+                Found::There(now, _) => now.as_os_str() == up(at).as_os_str(),
                 Found::Missing(_) | Found::Makeable(_) | Found::Denied(_) | Found::Nowhere(_) => false,
             };
-            // A link that was made leads elsewhere than to its own place.
-            if !settled && self.view.is_mount(at) {
+            if !settled {
                 return Err(files_error(
                     asked.as_ref(),
                     about("place ", dest, ""),
@@ -212,10 +220,53 @@ impl<'a> Builder<'a> {
                 ));
             }
         }
-        let mut order: Vec<usize> = (0..groups.len()).collect();
-        order.sort_unstable_by(|a, b| groups[*a].1.as_os_str().cmp(groups[*b].1.as_os_str()).then(a.cmp(b)));
-        for at in order {
-            self.steps.append(&mut groups[at].2);
+        Ok(())
+    }
+
+    /// Refuses to make something in a directory of the host's. What was planned in memory
+    /// may have come to lie in one: a link can lead a later mount over it. The steps are
+    /// in the order of their places, so that all mounts above a place are there before
+    /// something is made at it, and none comes later.
+    fn makes_nothing_outside(&self) -> Result<(), Error> {
+        fn above(path: &Path) -> &Path {
+            path.parent().unwrap_or(path)
+        }
+        // The directory that was looked at last, and the mount that it lies in: what is made
+        // next lies in the same one or one below, mostly.
+        let (mut dir, mut mount) = (Path::new("/"), Path::new("/"));
+        for step in &self.steps {
+            let (Op::Dir { dest, .. }
+            | Op::Memory { dest, .. }
+            | Op::MountPoint { dest }
+            | Op::Symlink { dest, .. }
+            | Op::File { dest, .. }) = &step.op
+            else {
+                continue;
+            };
+            let dest = Path::new(OsStr::from_bytes(dest.to_bytes()));
+            let parent = above(dest);
+            if parent.as_os_str() != dir.as_os_str() {
+                mount = match above(parent).as_os_str() == dir.as_os_str() {
+                    true if self.view.is_mount(parent) => parent,
+                    true => mount,
+                    false => self.view.mount_over(parent),
+                };
+                dir = parent;
+            }
+            let in_memory = self.view.shows_memory(mount);
+            if !in_memory {
+                let place = match self.view.backing(dir) {
+                    Backing::Host(path) => shown(&path),
+                    Backing::Memory | Backing::Devpts => shown(dir),
+                };
+                let other = self.typed.get(mount).map_or("a default", Asked::text);
+                return Err(files_error(
+                    step.asked.as_ref(),
+                    about("place ", dest, " inside"),
+                    format!("it would be made in {place}, which {other} shows at {}", shown(mount)),
+                    "jail makes nothing in a host's directory: name destinations without symbolic links",
+                ));
+            }
         }
         Ok(())
     }
@@ -244,7 +295,7 @@ impl<'a> Builder<'a> {
                     "jail makes nothing in a host's tree: make it there yourself, or name a place in a --tmpfs".into()
                 }
                 Backing::Host(path) => about("create ", &path, " on the host first: jail makes nothing in a host's tree"),
-                Backing::Memory => "choose another destination".into(),
+                Backing::Memory | Backing::Devpts => "choose another destination".into(),
             },
             Found::There(..) | Found::Makeable(_) | Found::Denied(_) | Found::Nowhere(_) => "choose another destination".into(),
         };
@@ -255,9 +306,28 @@ impl<'a> Builder<'a> {
     fn put(&mut self, wanted: &Wanted, found: Found, steps: &mut Vec<Step>) -> Result<Option<PathBuf>, Error> {
         let asked = wanted.asked.as_ref();
         let doing = || about("place ", &wanted.dest, " inside");
-        if let (Some(_), Found::There(at, _)) = (asked, &found) {
-            if let Some(other) = self.typed.get(at) {
+        if let (Some(_), Found::There(at, _) | Found::Missing(at) | Found::Makeable(at)) = (asked, &found) {
+            if let Some(other) = self.typed.get(at).filter(|_| matches!(found, Found::There(..))) {
                 return Err(taken(wanted, at, Some(other)));
+            }
+            match self.view.backing(at) {
+                Backing::Devpts => {
+                    return Err(files_error(
+                        asked,
+                        doing(),
+                        about("it leads to ", at, ", among the pseudo-terminals of the jail's own, which the kernel alone makes"),
+                        "leave it out, or share the host's devices with --dev host",
+                    ));
+                }
+                Backing::Host(path) if names_a_process(&path) => {
+                    return Err(files_error(
+                        asked,
+                        doing(),
+                        about("it leads to ", at, ", which names a process, and those inside are others"),
+                        "choose another destination",
+                    ));
+                }
+                Backing::Memory | Backing::Host(_) => {}
             }
         }
         let need = wanted.put.needs(self.host);
@@ -388,16 +458,6 @@ impl<'a> Builder<'a> {
         Ok(Some(at))
     }
 
-    /// The directories that must be made above what can be made, parents first.
-    fn missing_parents(&self, found: &Found) -> Vec<PathBuf> {
-        let Found::Makeable(at) = found else { return Vec::new() };
-        let above = from_there_up(at).skip(1);
-        let mut missing: Vec<PathBuf> =
-            above.take_while(|dir| !matches!(self.view.resolve(dir), Found::There(..))).map(Path::to_owned).collect();
-        missing.reverse();
-        missing
-    }
-
     fn dir(&mut self, at: &Path, mode: u32, asked: Option<&Asked>, steps: &mut Vec<Step>) -> Result<(), Error> {
         push(steps, Op::Dir { dest: c_string(at.as_os_str())?, mode }, asked);
         self.view.make(at.to_owned(), Fact::Dir);
@@ -406,12 +466,12 @@ impl<'a> Builder<'a> {
 
     /// Is what is made at `at` made in memory that can be shared?
     fn is_in_memory(&self, at: &Path) -> bool {
-        self.parts.iter().any(|part| part == self.view.mount_over(at))
+        self.parts.has(self.view.mount_over(at))
     }
 
     /// Memory at `at`: `part` of that above, or its own.
     fn memory(&mut self, at: &Path, mode: u32, part: bool, asked: Option<&Asked>, steps: &mut Vec<Step>) -> Result<(), Error> {
-        self.parts.push(at.to_owned());
+        self.parts.set(at, ());
         if part {
             push(steps, Op::Memory { dest: c_string(at.as_os_str())?, mode }, asked);
         } else {
@@ -438,7 +498,7 @@ impl<'a> Builder<'a> {
         let (pts, shm) = (dev.join("pts"), dev.join("shm"));
         self.dir(&pts, 0o755, asked, steps)?;
         push(steps, Op::Devpts { dest: c_string(pts.as_os_str())? }, asked);
-        self.view.mount(pts, Backing::Memory);
+        self.view.mount(pts, Backing::Devpts);
         let part = self.is_in_memory(&shm);
         if !part {
             self.dir(&shm, 0o755, asked, steps)?;
@@ -456,11 +516,21 @@ impl<'a> Builder<'a> {
 
     /// Takes out of /proc what no namespace does, wherever one is shown.
     pub(crate) fn mask_proc(&mut self, host: &Host) -> Result<(), Error> {
-        let root = host.uid == 0;
-        let hidden = PROC_HIDDEN.iter().chain(if root { &PROC_HIDDEN_ROOT[..] } else { &[] });
-        let read_only = PROC_READ_ONLY_ROOT.iter().filter(|_| root);
-        let masks = hidden.map(|name| (name, true)).chain(read_only.map(|name| (name, false)));
-        for (path, hide) in masks.map(|(name, hide)| (Path::new("/proc").join(name), hide)) {
+        let mut masks: Vec<(PathBuf, bool)> = Vec::with_capacity(1);
+        let mut named = |names: &[&str]| masks.extend(names.iter().map(|name| (Path::new("/proc").join(name), true)));
+        named(&PROC_HIDDEN);
+        if host.uid == 0 {
+            named(&PROC_HIDDEN_ROOT);
+            let all = host.roots_own_in_proc().map_err(|errno| {
+                let remedy = "see whether ls /proc shows it";
+                files_error(None, "look for what of /proc only root may use", said(errno), remedy)
+            })?;
+            let mut all: Vec<_> = all.into_iter().map(|(path, own)| (path, own == RootsOwn::Secret)).collect();
+            all.retain(|(path, _)| masks.iter().all(|(masked, _)| masked.as_os_str() != path.as_os_str()));
+            all.sort_unstable();
+            masks.append(&mut all);
+        }
+        for (path, hide) in masks {
             let fact = host.look(&path);
             if fact == Fact::Missing {
                 continue;
@@ -511,9 +581,7 @@ impl<'a> Builder<'a> {
 
     /// Does `at` name a process in a /proc?
     fn is_process(&self, at: &Path) -> bool {
-        let Backing::Host(shown) = self.view.backing(at) else { return false };
-        let Ok(below) = shown.strip_prefix("/proc") else { return false };
-        below.components().next().is_some_and(|name| name.as_os_str().as_bytes().iter().all(u8::is_ascii_digit))
+        matches!(self.view.backing(at), Backing::Host(shown) if names_a_process(&shown))
     }
 
     /// The bans that apply, parents first; two for one place, or one below what is
@@ -543,16 +611,35 @@ impl<'a> Builder<'a> {
     /// Refuses what is not to be found because `at` is hidden, or a directory above.
     fn not_hidden(&self, at: Option<&Path>, asked: Option<&Asked>, doing: &str) -> Result<(), Error> {
         let Some(at) = at else { return Ok(()) };
-        match self.hidden.iter().find(|(hidden, _)| at.starts_with(hidden)) {
+        match self.hides(at) {
             None => Ok(()),
-            Some((_, other)) => {
+            Some(other) => {
                 let problem = format!("{} hides it", other.text());
                 Err(files_error(asked, doing.to_owned(), problem, "leave out one of the two"))
             }
         }
     }
 
+    /// The flag that hides `at`, or a directory above.
+    fn hides(&self, at: &Path) -> Option<&Asked> {
+        from_there_up(at).find_map(|above| self.hidden.get(above))
+    }
+
     pub(crate) fn hide(&mut self, bans: &[Ban]) -> Result<(), Error> {
+        if bans.is_empty() {
+            return Ok(());
+        }
+        // What flags show, and the directories above: each with a flag that it would hide.
+        let mut shows: Index<Asked> = Index::new();
+        for (path, asked) in self.typed.iter() {
+            for above in from_there_up(Path::new(path)) {
+                // All that lies above was set with it.
+                if shows.has(above) {
+                    break;
+                }
+                shows.set(above, *asked);
+            }
+        }
         for (at, fact, asked) in self.applicable(bans, "hide")? {
             self.not_hidden(at.parent(), Some(&asked), &about("hide ", &at, ""))?;
             let refuse =
@@ -560,21 +647,32 @@ impl<'a> Builder<'a> {
             if at == Path::new("/") {
                 return refuse("it is the root of the jail".into(), "name something in it");
             }
-            if let Some((_, other)) = self.typed.iter().find(|(path, _)| below(Path::new(path), &at).is_some()) {
+            if let Some(other) = shows.get(&at) {
                 return refuse(format!("it would hide what {} shows", other.text()), "leave out one of the two");
             }
             let op = Op::Hide { dest: c_string(at.as_os_str())?, dir: fact == Fact::Dir };
             self.steps.push(Step { op, asked: Some(asked) });
-            self.hidden.push((at, asked));
+            self.hidden.set(at, asked);
         }
+        // Nobody would see them. No flag needs them: what a flag shows is not hidden.
+        let hidden = &self.hidden;
+        self.steps.retain(|step| {
+            let hides = |dest: &CStr| {
+                let dest = Path::new(OsStr::from_bytes(dest.to_bytes()));
+                from_there_up(dest).skip(1).any(|above| hidden.has(above))
+            };
+            step.asked.is_some() || !step.op.dest().is_some_and(hides)
+        });
         Ok(())
     }
 
     pub(crate) fn noexec(&mut self, bans: &[Ban]) -> Result<(), Error> {
         let all = self.applicable(bans, "forbid execution below")?;
-        for (index, (at, _, asked)) in all.iter().enumerate() {
+        let mut covered: Index<Asked> = Index::new();
+        for (at, _, asked) in &all {
             self.not_hidden(Some(at), Some(asked), &about("forbid execution below ", at, ""))?;
-            if let Some((_, _, other)) = all[..index].iter().find(|(above, ..)| at.starts_with(above)) {
+            let other = from_there_up(at).skip(1).find_map(|above| covered.get(above));
+            if let Some(other) = other {
                 return Err(files_error(
                     Some(asked),
                     about("forbid execution below ", at, ""),
@@ -585,6 +683,7 @@ impl<'a> Builder<'a> {
             let mounted = self.view.is_mount(at);
             let op = Op::Restrict { dest: c_string(at.as_os_str())?, mounted, access: Access::Writable, noexec: true };
             self.steps.push(Step { op, asked: Some(*asked) });
+            covered.set(at, *asked);
         }
         Ok(())
     }
@@ -602,7 +701,8 @@ impl<'a> Builder<'a> {
                     Found::Denied(errno) if errno != Errno::ACCESS => return refuse(errno),
                     Found::There(at, Fact::Dir)
                         if self.view.backing(&at) == Backing::Host(cwd.clone())
-                            && !self.hidden.iter().any(|(hidden, _)| at.starts_with(hidden)) =>
+                            && !names_a_process(cwd)
+                            && self.hides(&at).is_none() =>
                     {
                         Some(cwd)
                     }
@@ -617,6 +717,14 @@ impl<'a> Builder<'a> {
         let asked = chdir.asked.as_ref();
         let path = absolute(self.host, &chdir.value, asked)?;
         let problem = match self.view.resolve(&path) {
+            Found::There(at, _) if self.is_process(&at) => {
+                return Err(files_error(
+                    asked,
+                    about("start in ", &path, ""),
+                    "it names a process, and those inside are others",
+                    "name a directory of /proc that is none of a process's, or cd there inside",
+                ));
+            }
             Found::There(at, Fact::Dir) => {
                 self.not_hidden(Some(&at), asked, &about("start in ", &at, ""))?;
                 return Ok(step(Op::Chdir { path: c_string(at.as_os_str())? }, asked));

@@ -2,7 +2,7 @@
 //! no effect of its own. `explain` prints this list and `apply` performs it.
 
 use std::borrow::Cow;
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
@@ -213,6 +213,32 @@ pub enum Op {
     Landlock,
     /// Refuse the system calls that the command has no use for.
     FilterCalls { filter: Box<Filter> },
+}
+
+impl Op {
+    /// The place inside at which it makes or mounts something; None for all other operations.
+    pub fn dest(&self) -> Option<&CStr> {
+        if let Self::Dir { dest, .. }
+        | Self::MountPoint { dest }
+        | Self::Symlink { dest, .. }
+        | Self::File { dest, .. }
+        | Self::Hosts { dest, .. }
+        | Self::Socket { dest, .. }
+        | Self::Bind { dest, .. }
+        | Self::Devices { dest, .. }
+        | Self::Device { dest, .. }
+        | Self::Memory { dest, .. }
+        | Self::Tmpfs { dest, .. }
+        | Self::Proc { dest }
+        | Self::Devpts { dest }
+        | Self::Seal { dest }
+        | Self::Hide { dest, .. }
+        | Self::Restrict { dest, .. } = self
+        {
+            return Some(dest);
+        }
+        None
+    }
 }
 
 /// What lies over a tree and takes what is changed of it.
@@ -864,7 +890,7 @@ fn writable_descriptor(setting: &Setting<i32>, host: &Host) -> Result<(), Error>
     let problem = match host.opened(fd) {
         Opened::ReadOnly => "it is open for reading only",
         Opened::Not => "it is not open",
-        Opened::ForWriting => return Ok(()),
+        Opened::ForWriting | Opened::WriteOnly => return Ok(()),
     };
     let remedy = format!("open it, e.g. {fd}>FILE in a shell");
     Err(files_error(asked, format!("write to descriptor {fd}"), problem, remedy))

@@ -127,8 +127,237 @@ fn a_destination_behind_a_link_waits_for_what_it_leads_into() {
 #[test]
 fn links_of_a_source_are_followed_on_the_host_and_shown() {
     let host = Host::made_up(&["/home/u/proj/sub->/etc"]);
-    let plan = planned_on(&host, "--rw sub true").unwrap();
+    let plan = planned_on(&host, "--rw /home/u/proj/sub true").unwrap();
     assert!(has(&plan, "writable /home/u/proj/sub, which is /etc outside"));
+    let plan = planned_on(&host, "--ro sub true").unwrap();
+    assert!(has(&plan, "read-only /home/u/proj/sub, which is /etc outside"));
+}
+
+#[test]
+fn relative_writable_sources_through_links_below_the_current_directory_are_refused() {
+    let files = [
+        "/home/u/proj/link->../other",
+        "/home/u/proj/inner->sub",
+        "/home/u/proj/sub/deep->/home/u/other/d",
+        "/home/u/proj/gone->/nope",
+        "/home/u/proj/kvm->/dev/kvm",
+        "/home/u/proj/t/tmp/",
+        "/home/u/proj/tl->t",
+        "/home/u/proj/sub/x/",
+        "/home/u/other/d/e/",
+        "/home/u/up->other",
+        "/x/",
+    ];
+    for (flags, link, leads) in [
+        ("--rw link", "link", "/home/u/other"),
+        ("--rw ./link/", "link", "/home/u/other"),
+        ("--rw inner", "inner", "/home/u/proj/sub"),
+        ("--rw link/d", "link", "/home/u/other/d"),
+        ("--rw link/../other", "link", "/home/u/other"),
+        ("--rw sub/../link", "link", "/home/u/other"),
+        ("--rw sub/deep/e", "sub/deep", "/home/u/other/d/e"),
+        ("--rw ../proj/link", "link", "/home/u/other"),
+        ("--rw ../up/../proj/link", "link", "/home/u/other"),
+        ("--rw-try link", "link", "/home/u/other"),
+        ("--rw-try gone", "gone", ""),
+        ("--rw gone", "gone", ""),
+        ("--rw-bind link /m", "link", "/home/u/other"),
+        ("--rw-bind-try link /m", "link", "/home/u/other"),
+        ("--ro . --rw link", "link", "/home/u/other"),
+        ("--device kvm", "kvm", "/dev/kvm"),
+        ("--root tl --writable", "tl", "/home/u/proj/t"),
+        ("--root t --overlay link", "link", "/home/u/other"),
+        ("--root t --overlay link/new", "link", ""),
+    ] {
+        let refused = refused_on(&files, &format!("{flags} true"));
+        assert!(refused.contains(&format!("/home/u/proj/{link} is a symbolic link below the current directory")), "{refused}");
+        let hint = match leads {
+            "" => "it leads nowhere: remove the link".into(),
+            leads => format!("write the path that it leads to: {leads}"),
+        };
+        assert!(refused.ends_with(&hint), "{flags}: {refused}");
+    }
+    let host = Host::made_up(&files);
+    for flags in [
+        "--rw .",
+        "--rw sub",
+        "--rw sub/x/..",
+        "--rw ../other",
+        // What is above the current directory is the caller's own.
+        "--rw ../up",
+        "--rw-bind ../up/d /m",
+        "--rw /home/u/proj/link",
+        "--ro link",
+        "--ro-bind link /m",
+        "--root tl",
+        "--root tl --overlay /x",
+        "--root t --writable",
+        "--rw-try missing",
+    ] {
+        if let Err(error) = planned_on(&host, &format!("{flags} true")) {
+            panic!("{flags}: {error}");
+        }
+    }
+}
+
+#[test]
+fn things_are_made_in_memory_alone_wherever_links_lead() {
+    let host = ["/h/r/", "/h/f", "/t/srv/data->/run/app", "/t/run/", "/t/tmp/", "/t2/run->tmp/x/run", "/t2/tmp/", "/t2/s->tmp/x"];
+    for (flags, place) in [
+        ("--dir /p/q/r --symlink /p /z --rw-bind /h /z/q", "/p/q/r"),
+        ("--dir /p/q/new --symlink /p /z --rw-bind /h /z/q", "/p/q/new"),
+        ("--dir /p/q/new --symlink /p /z --ro-bind /h /z/q", "/p/q/new"),
+        ("--file 7 /p/q/new --symlink /p /z --rw-bind /h /z/q", "/p/q/new"),
+        ("--symlink evil /p/q/new --symlink /p /z --rw-bind /h /z/q", "/p/q/new"),
+        ("--ro-bind /etc/passwd /p/q/new --symlink /p /z --rw-bind /h /z/q", "/p/q/new"),
+        ("--ro-bind /etc/passwd /p/q/f --symlink /p /z --rw-bind /h /z/q", "/p/q/f"),
+        ("--tmpfs /p/q/new --symlink /p /z --rw-bind /h /z/q", "/p/q/new"),
+        ("--dir /p/q/a/b/c --symlink /p /z --rw-bind /h /z/q", "/p/q/a"),
+        ("--reach unix:/p/q/s=unix:/h/f --symlink /p /z --rw-bind /h /z/q", "/p/q/s"),
+        ("--root /t --file 7 /run/app/cred --rw-bind /h /srv/data", "/run/app/cred"),
+        // A default, which a link of the tree's leads into what another leads elsewhere.
+        ("--root /t2 --rw-bind /h /s", "/tmp/x/run"),
+    ] {
+        let refused = refused_on(&host, &format!("{flags} true"));
+        assert!(refused.contains(&format!("place {place} inside: it would be made in /h, which --r")), "{flags}: {refused}");
+        assert!(refused.contains("name destinations without symbolic links"), "{refused}");
+    }
+    // What lies in memory by then is made there.
+    for flags in [
+        "--dir /p/q/r --symlink /p /z --tmpfs /z/q",
+        "--file 7 /p/q/r/f --symlink /p /z --tmpfs /z/q",
+        "--dir /p/q/r --symlink /p /z --rw-bind /h /z/h",
+        "--rw-bind /h /p/q --tmpfs /p/q/r --dir /p/q/r/x",
+    ] {
+        if let Err(error) = planned_on(&Host::made_up(&host), &format!("{flags} true")) {
+            panic!("{flags}: {error}");
+        }
+    }
+    // A destination that leads elsewhere in the end is not where it was asked for.
+    let refused =
+        refused_on(&["/t/srv/app->/run/a", "/t/zz->srv", "/t/run/"], "--root /t --file 7 /srv/app/cred --tmpfs /zz true");
+    assert!(refused.contains("--file 7 /srv/app/cred: place /srv/app/cred: another destination covers"), "{refused}");
+}
+
+/// The places that Landlock's rules name.
+fn ruled(plan: &Plan) -> Vec<String> {
+    let rules = plan.inside.iter().find_map(|step| match &step.op {
+        Op::Ruleset { ruleset, .. } => Some(&ruleset.below),
+        _ => None,
+    });
+    rules.expect("rules").iter().map(|(path, _)| path.to_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn what_a_default_shows_below_a_hidden_directory_vanishes() {
+    for hidden in ["/home", "/home/u", "/dev", "/dev/pts", "/dev/shm", "/proc", "/tmp", "/run", "/etc", "/opt", "/usr/lib"] {
+        for root in [false, true] {
+            let mut host = Host::made_up(&[]);
+            host.uid = if root { 0 } else { 1000 };
+            let plan = planned_on(&host, &format!("--hide {hidden} true")).unwrap();
+            let below = |path: &str| path.starts_with(&format!("{hidden}/"));
+            let rules = ruled(&plan);
+            assert!(rules.iter().all(|path| path != hidden && !below(path)), "{hidden}: {rules:?}");
+            assert!(rules.contains(&"/".into()), "{rules:?}");
+            let shown = |step: &Step| step.op.dest().is_some_and(|dest| below(dest.to_str().unwrap()));
+            assert!(!plan.inside.iter().any(shown), "{hidden}: {:#?}", lines(&plan));
+            assert!(has(&plan, &format!("hide {hidden}")));
+        }
+    }
+    // The same where the flag that hides says nothing of a default's directory.
+    assert!(ruled(&planned("--hide /usr/bin true")).contains(&"/tmp".into()));
+    for (line, other) in [
+        ("--ro-bind /opt /dev/x --hide /dev true", "--ro-bind /opt /dev/x"),
+        ("--rw /home/u/proj --hide /home true", "--rw /home/u/proj"),
+        ("--dir /tmp/a/b/c --hide /tmp/a true", "--dir /tmp/a/b/c"),
+        ("--tmp private --hide /tmp true", "--tmp private"),
+        ("--device /dev/kvm --hide /dev true", "--device /dev/kvm"),
+    ] {
+        let refused = refused_on(&[], line);
+        assert!(refused.contains(&format!("it would hide what {other} shows")), "{line}: {refused}");
+    }
+}
+
+#[test]
+fn a_deep_path_takes_a_few_look_ups_for_each_name() {
+    // As deep as a path can be: the kernel takes 4095 bytes. A cubic way would take hours,
+    // and one whose time grows with the square of the depth a few seconds.
+    let deep = format!("/{}x", "a/".repeat(2046));
+    let start = std::time::Instant::now();
+    let plan = planned(&format!("--dir {deep} true"));
+    let made = |step: &&Step| matches!(&step.op, Op::Dir { dest, .. } if dest.to_bytes().starts_with(b"/a"));
+    assert_eq!(plan.inside.iter().filter(made).count(), 2047);
+    let host = Host::made_up(&[&deep]);
+    assert!(has(&planned_on(&host, &format!("--ro-bind {deep} /f --ro {deep} --noexec {deep} true")).unwrap(), "mount point /f"));
+    assert!(start.elapsed() < std::time::Duration::from_secs(60), "{:?}", start.elapsed());
+}
+
+#[test]
+fn the_time_of_bans_grows_with_their_number_and_not_with_its_square() {
+    let plan_of = |flag: &'static str, count: usize| {
+        let names: Vec<String> = (0..count).map(|n| format!("/d/f{n}")).collect();
+        let host = Host::made_up(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut words: Vec<&str> = names.iter().flat_map(|name| [flag, name]).collect();
+        words.extend(["--ro", "/d", "true"]);
+        let mut policy = policy(&words).unwrap();
+        move || {
+            let start = std::time::Instant::now();
+            let plan = build(&mut policy, &host).unwrap();
+            let asked = |step: &&Step| step.asked.is_some_and(|asked| asked.text().starts_with(flag));
+            assert_eq!(plan.inside.iter().filter(asked).count(), count);
+            start.elapsed()
+        }
+    };
+    for flag in ["--hide", "--noexec"] {
+        let (mut few, mut many) = (plan_of(flag, 500), plan_of(flag, 4000));
+        let times: Vec<_> = (0..7).map(|_| (few(), many())).collect();
+        // The shortest of each: a busy machine makes some longer and none shorter. In line
+        // with the number it is 8 times as long, with its square 64 times.
+        let (few, many) = (times.iter().map(|t| t.0).min().unwrap(), times.iter().map(|t| t.1).min().unwrap());
+        assert!(many < few * 24, "{flag}: {few:?} for 500, {many:?} for 4000");
+    }
+}
+
+#[test]
+fn what_names_a_process_is_refused_as_such() {
+    let more = ["/proc/self->77", "/proc/77/fd/3->/etc/passwd", "/proc/77/cwd->/home/u", "/proc/thread-self->77/task/77"];
+    let more = [&more[..], &["/proc/77/task/77/", "/proc/net->self/net", "/home/u/proj/mounts->/proc/self/mounts"]].concat();
+    for (flags, link) in [
+        ("--ro /proc/self", "/proc/self"),
+        ("--ro-bind /proc/self /x", "/proc/self"),
+        ("--ro-bind /proc/self/fd/3 /x", "/proc/self"),
+        ("--ro-bind /proc/77/fd/3 /x", "/proc/77/fd/3"),
+        ("--ro-bind /proc/77/cwd/proj /x", "/proc/77/cwd"),
+        ("--ro-bind /proc/thread-self /x", "/proc/thread-self"),
+        ("--ro-try /proc/net", "/proc/self"),
+        ("--ro-bind mounts /x", "/proc/self"),
+        ("--root /proc/77/cwd", "/proc/77/cwd"),
+    ] {
+        let refused = refused_on(&more, &format!("{flags} true"));
+        let cause = format!("it leads through {link}, which is another file for each process");
+        assert!(refused.contains(&cause), "{flags}: {refused}");
+    }
+    for flags in ["--tmpfs /proc/self/fd", "--dir /proc/self/x", "--ro-bind /etc /proc/77", "--tmpfs /proc/77/x"] {
+        let refused = refused_on(&more, &format!("{flags} true"));
+        assert!(refused.contains("which names a process, and those inside are others"), "{flags}: {refused}");
+    }
+    assert!(refused_on(&more, "--tmpfs /dev/fd true").contains("which names a process, and those inside are others"));
+    assert!(refused_on(&more, "--chdir /proc/self true").contains("it names a process, and those inside are others"));
+    let mut host = Host::made_up(&more);
+    host.cwd = Ok("/proc/77".into());
+    assert!(has(&planned_on(&host, "true").unwrap(), "start in /"), "a process that is not there inside");
+}
+
+#[test]
+fn nothing_is_put_among_the_jails_own_pseudo_terminals() {
+    let host = ["/dev/ptmx!"];
+    for flags in ["--device /dev/ptmx", "--dir /dev/pts/x", "--tmpfs /dev/pts/x", "--file 7 /dev/pts/0", "--symlink a /dev/pts/x"]
+    {
+        let refused = refused_on(&host, &format!("{flags} true"));
+        assert!(refused.contains("among the pseudo-terminals of the jail's own"), "{flags}: {refused}");
+        assert!(refused.contains("--dev host"), "{refused}");
+    }
+    planned_on(&Host::made_up(&host), "--dev host --device /dev/ptmx true").unwrap();
 }
 
 #[test]
@@ -311,6 +540,16 @@ fn root_as_the_caller_finds_less_in_proc() {
     let plan = planned_on(&host, "true").unwrap();
     for line in ["hide /proc/kcore", "hide /proc/sysrq-trigger", "read-only no execution below /proc/sys"] {
         assert!(has(&plan, line), "{line}");
+    }
+    // Also what no list names: all but processes, and what the kernel lets others read alone.
+    let mut host = Host::made_up(&["/proc/dynamic_debug/control", "/proc/odd/", "/proc/knob", "/proc/cpuinfo", "/proc/77/"]);
+    (host.uid, host.can_drop_groups) = (0, true);
+    let plan = planned_on(&host, "true").unwrap();
+    for name in ["dynamic_debug", "odd", "knob", "sys"] {
+        assert!(has(&plan, &format!("read-only no execution below /proc/{name}")), "{name}: {:#?}", lines(&plan));
+    }
+    for name in ["cpuinfo", "77"] {
+        assert!(!lines(&plan).iter().any(|line| line.ends_with(&format!("/proc/{name}"))), "{name}");
     }
     assert!(plan.outside.iter().any(|step| step.op == Op::DropGroups));
 }

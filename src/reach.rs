@@ -211,6 +211,9 @@ fn outward(endpoint: &Endpoint, host: &Host, asked: &Asked) -> Result<Outward, E
                 let problem = "a directory is no socket";
                 return Err(files_error(Some(asked), format!("find {}", shown(path)), problem, "name a socket"));
             };
+            if !host.is_socket(&at) {
+                return Err(files_error(Some(asked), format!("find {}", shown(path)), "it is not a socket", "name a socket"));
+            }
             Ok(Outward::Unix { dir: c_string(dir.as_os_str())?, name: c_string(name)? })
         }
         Endpoint::Tcp(Machine::Address(address), port) => Ok(Outward::Tcp(vec![SocketAddr::new(*address, *port)])),

@@ -16,6 +16,8 @@ use crate::index::Index;
 pub enum Backing {
     /// Memory of the jail's own, in which things can be made.
     Memory,
+    /// Pseudo-terminals of the jail's own, where the kernel alone makes things.
+    Devpts,
     /// The host's file or directory at this path.
     Host(PathBuf),
 }
@@ -73,6 +75,11 @@ impl<'a> View<'a> {
         self.made.set(path, fact);
     }
 
+    /// True if the mount at `path` is memory of the jail's own.
+    pub fn shows_memory(&self, path: &Path) -> bool {
+        matches!(self.mounts.get(path), Some(Backing::Memory))
+    }
+
     /// The innermost mount that `path` lies in.
     pub fn mount_over<'p>(&self, path: &'p Path) -> &'p Path {
         from_there_up(path).find(|above| self.is_mount(above)).unwrap_or(Path::new("/"))
@@ -80,23 +87,34 @@ impl<'a> View<'a> {
 
     /// What the innermost mount over `path` shows, and what lies at `path` there.
     pub fn backing(&self, path: &Path) -> Backing {
-        for ancestor in from_there_up(path) {
-            match self.mounts.get(ancestor) {
-                None => {}
-                Some(Backing::Memory) => return Backing::Memory,
-                Some(Backing::Host(base)) => {
-                    // Not join("") for the place itself: that would add a slash, which
-                    // no file may have.
-                    let below = &path.as_os_str().as_bytes()[ancestor.as_os_str().len()..];
-                    let at = match below.strip_prefix(b"/").unwrap_or(below) {
-                        [] => base.clone(),
-                        below => base.join(OsStr::from_bytes(below)),
-                    };
-                    return Backing::Host(at);
-                }
+        self.backing_in(path, self.mount_over(path))
+    }
+
+    /// The same, where the innermost mount over `path` is known.
+    fn backing_in(&self, path: &Path, mount: &Path) -> Backing {
+        match self.mounts.get(mount) {
+            None | Some(Backing::Memory) => Backing::Memory,
+            Some(Backing::Devpts) => Backing::Devpts,
+            Some(Backing::Host(base)) => {
+                // Not join("") for the place itself: that would add a slash, which
+                // no file may have.
+                let below = &path.as_os_str().as_bytes()[mount.as_os_str().len()..];
+                Backing::Host(match below.strip_prefix(b"/").unwrap_or(below) {
+                    [] => base.clone(),
+                    below => base.join(OsStr::from_bytes(below)),
+                })
             }
         }
-        Backing::Memory
+    }
+
+    /// The directories above `path` that are not there yet, the outermost first. `path` can
+    /// be made, so that all of them lie in the memory that it lies in.
+    pub fn missing_above(&self, path: &Path) -> Vec<PathBuf> {
+        let above = from_there_up(path).skip(1);
+        let missing = above.take_while(|dir| !self.made.has(dir) && !self.is_mount(dir));
+        let mut missing: Vec<PathBuf> = missing.map(Path::to_owned).collect();
+        missing.reverse();
+        missing
     }
 
     /// Every place where the host's `path` is shown, through a mount of it or of
@@ -108,50 +126,65 @@ impl<'a> View<'a> {
                 true => PathBuf::from(at),
                 false => Path::new(at).join(below),
             }),
-            Backing::Memory => None,
+            Backing::Memory | Backing::Devpts => None,
         };
         let places = self.mounts.iter().filter_map(shows);
         places.filter(|at| self.backing(at) == Backing::Host(path.to_owned())).collect()
     }
 
-    fn look(&self, path: &Path) -> Fact {
-        match self.backing(path) {
-            Backing::Host(at) => self.changed(path).unwrap_or_else(|| self.host.look(&at)),
+    /// What lies at `path`, whose innermost mount is `mount`.
+    fn look(&self, path: &Path, mount: &Path) -> Fact {
+        match self.backing_in(path, mount) {
+            Backing::Host(at) => self.changed(path, mount).unwrap_or_else(|| self.host.look(&at)),
             // The root of a file system in memory, or of a file in one.
-            Backing::Memory if self.is_mount(path) => self.made.get(path).cloned().unwrap_or(Fact::Dir),
+            Backing::Memory if path.as_os_str() == mount.as_os_str() => self.made.get(path).cloned().unwrap_or(Fact::Dir),
             Backing::Memory => self.made.get(path).cloned().unwrap_or(Fact::Missing),
+            Backing::Devpts if path.as_os_str() == mount.as_os_str() => Fact::Dir,
+            Backing::Devpts if path == mount.join("ptmx") => Fact::Device,
+            Backing::Devpts => Fact::Missing,
         }
     }
 
     /// What an earlier run made of `path`, which no mount but that of `/` shows.
-    fn changed(&self, path: &Path) -> Option<Fact> {
-        let changes = self.changes.as_ref()?;
-        if from_there_up(path).any(|above| above != Path::new("/") && self.is_mount(above)) {
-            return None;
-        }
+    fn changed(&self, path: &Path, mount: &Path) -> Option<Fact> {
+        let changes = self.changes.as_ref().filter(|_| mount == Path::new("/"))?;
         self.host.changed(changes, path.strip_prefix("/").unwrap_or(path))
     }
 
-    /// Follows `path` (absolute) from the new root.
+    /// Follows `path` (absolute) from the new root. It takes a few look-ups for each name,
+    /// however deep the path is: the walk knows the innermost mount over where it is.
     pub fn resolve(&self, path: &Path) -> Found {
+        fn prefix(path: &Path, length: usize) -> &Path {
+            Path::new(OsStr::from_bytes(&path.as_os_str().as_bytes()[..length]))
+        }
         let mut names = Names::of(path);
         let mut done = PathBuf::with_capacity(path.as_os_str().len() + 1);
         done.push("/");
         let mut fact = Fact::Dir;
         let mut links = 0;
+        // How many bytes of `done` are the innermost mount over it.
+        let mut mount = 1;
+        let gone_up = |done: &Path, mount: usize| match done.as_os_str().len() < mount {
+            true => self.mount_over(done).as_os_str().len(),
+            false => mount,
+        };
         while let Some(down) = names.go(&mut done) {
             if !down {
+                mount = gone_up(&done, mount);
                 fact = Fact::Dir;
                 continue;
             }
-            fact = self.look(&done);
+            if self.is_mount(&done) {
+                mount = done.as_os_str().len();
+            }
+            fact = self.look(&done, prefix(&done, mount));
             match &fact {
                 Fact::Dir => {}
                 Fact::File | Fact::Device if names.is_empty() => {}
                 Fact::File | Fact::Device => return Found::Nowhere("the path leads through a file"),
                 Fact::Denied(errno) => return Found::Denied(*errno),
                 Fact::Missing => {
-                    let memory = self.backing(&done) == Backing::Memory;
+                    let memory = matches!(self.mounts.get(prefix(&done, mount)), Some(Backing::Memory));
                     while let Some(down) = names.go(&mut done) {
                         // Below nothing there is nothing for .. to leave.
                         if !down {
@@ -166,6 +199,7 @@ impl<'a> View<'a> {
                         return Found::Nowhere("the path goes round in symbolic links");
                     }
                     names.follow(target, &mut done);
+                    mount = gone_up(&done, mount);
                     fact = Fact::Dir;
                 }
             }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use crate::error::{Asked, Error, Layer, Words, said};
-use crate::host::{Fact, Host, Opened, below};
+use crate::host::{Fact, Host, Opened, below, leads_by_process};
 use crate::index::Index;
 use crate::policy::{Access, Anchor, Net, Policy, What};
 use crate::text::{about, shown};
@@ -108,7 +108,23 @@ pub(crate) fn absolute(host: &Host, path: &Path, asked: Option<&Asked>) -> Resul
 /// Where a source leads on the host; None where it is missing and may be.
 pub(crate) fn source(host: &Host, path: &Path, may_miss: bool, asked: Option<&Asked>) -> Result<Option<PathBuf>, Error> {
     let path = absolute(host, path, asked)?;
-    match host.canonical(&path) {
+    let mut by_process = None;
+    let found = host.follow(&path, &mut |link| {
+        if by_process.is_none() && leads_by_process(link) {
+            by_process = Some(link.to_owned());
+        }
+    });
+    if let Some(link) = by_process {
+        // The launcher would follow it to its own process, and read as text what only the
+        // kernel can follow.
+        return Err(files_error(
+            asked,
+            about("find the source ", &path, ""),
+            about("it leads through ", &link, ", which is another file for each process"),
+            "name the file itself; --file FD DST passes on what a descriptor gives",
+        ));
+    }
+    match found {
         Ok(path) => Ok(Some(path)),
         Err(Errno::NOENT | Errno::NOTDIR) if may_miss => Ok(None),
         Err(errno) => Err(files_error(
@@ -131,6 +147,31 @@ pub(crate) fn source(host: &Host, path: &Path, may_miss: bool, asked: Option<&As
     }
 }
 
+/// Refuses a relative `path`, of what the command may change, that goes through a symbolic
+/// link below the current directory. Files that came from elsewhere, such as a checkout,
+/// may hold a link under any name that a script types: the command would then change what
+/// the link's maker chose. A link above the current directory is the caller's own.
+pub(crate) fn not_through_a_link(host: &Host, path: &Path, asked: Option<&Asked>) -> Result<(), Error> {
+    let (Ok(cwd), true) = (&host.cwd, path.is_relative()) else { return Ok(()) };
+    let whole = absolute(host, path, asked)?;
+    let mut first = None;
+    let found = host.follow(&whole, &mut |link| {
+        if first.is_none() && below(link, cwd).is_some_and(|below| !below.as_os_str().is_empty()) {
+            first = Some(link.to_owned());
+        }
+    });
+    let Some(link) = first else { return Ok(()) };
+    Err(files_error(
+        asked,
+        about("find the source ", &whole, ""),
+        about("", &link, " is a symbolic link below the current directory, and may have come with the files there"),
+        match found {
+            Ok(at) => about("if that is meant, write the path that it leads to: ", &at, ""),
+            Err(_) => "it leads nowhere: remove the link".into(),
+        },
+    ))
+}
+
 /// A part of the host's system that cannot be looked at: without it the view would
 /// not be what it is to be.
 fn unseen(path: &Path, errno: Errno) -> Error {
@@ -142,6 +183,9 @@ pub(crate) fn wanted(policy: &Policy, host: &Host, more: Vec<Wanted>) -> Result<
     let mut all = more;
     for entry in &policy.entries {
         let asked = Some(&entry.asked);
+        if let What::Bind { source, access: Access::Writable } | What::Device { source } = &entry.what {
+            not_through_a_link(host, source, asked)?;
+        }
         let put = match &entry.what {
             What::Bind { source: path, access } => match source(host, path, entry.may_miss, asked)? {
                 None => continue,
@@ -168,6 +212,14 @@ pub(crate) fn wanted(policy: &Policy, host: &Host, more: Vec<Wanted>) -> Result<
                     format!("read descriptor {fd}"),
                     "it is not open",
                     format!("open it, e.g. {fd}<FILE in a shell"),
+                ));
+            }
+            What::File { fd } if host.opened(*fd) == Opened::WriteOnly => {
+                return Err(files_error(
+                    asked,
+                    format!("read descriptor {fd}"),
+                    "it is open for writing only",
+                    format!("open it for reading, e.g. {fd}<FILE in a shell"),
                 ));
             }
             What::File { fd } => Put::File { fd: *fd },
