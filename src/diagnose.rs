@@ -411,6 +411,10 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, Words) {
             Layer::Kernel,
             "it has one listener for a process's refused calls, and around this process there is one already: of nested jails one can have --trace-denied".into(),
         ),
+        Op::FilterCalls { filter } if filter.told && errno == Errno::MFILE => (
+            Layer::Kernel,
+            "the limit on open files leaves no descriptor for --trace-denied: raise it (ulimit -n, --rlimit nofile)".into(),
+        ),
         Op::FilterCalls { .. } if matches!(errno, Errno::INVAL | Errno::NOSYS) => (
             Layer::Kernel,
             "it is built without system-call filters (CONFIG_SECCOMP_FILTER)".into(),

@@ -609,13 +609,13 @@ impl<'a> Builder<'a> {
     }
 
     /// Refuses what is not to be found because `at` is hidden, or a directory above.
-    fn not_hidden(&self, at: Option<&Path>, asked: Option<&Asked>, doing: &str) -> Result<(), Error> {
+    fn not_hidden(&self, at: Option<&Path>, asked: Option<&Asked>, doing: impl FnOnce() -> String) -> Result<(), Error> {
         let Some(at) = at else { return Ok(()) };
         match self.hides(at) {
             None => Ok(()),
             Some(other) => {
                 let problem = format!("{} hides it", other.text());
-                Err(files_error(asked, doing.to_owned(), problem, "leave out one of the two"))
+                Err(files_error(asked, doing(), problem, "leave out one of the two"))
             }
         }
     }
@@ -641,7 +641,7 @@ impl<'a> Builder<'a> {
             }
         }
         for (at, fact, asked) in self.applicable(bans, "hide")? {
-            self.not_hidden(at.parent(), Some(&asked), &about("hide ", &at, ""))?;
+            self.not_hidden(at.parent(), Some(&asked), || about("hide ", &at, ""))?;
             let refuse =
                 |problem: String, remedy: &'static str| Err(files_error(Some(&asked), about("hide ", &at, ""), problem, remedy));
             if at == Path::new("/") {
@@ -670,7 +670,7 @@ impl<'a> Builder<'a> {
         let all = self.applicable(bans, "forbid execution below")?;
         let mut covered: Index<Asked> = Index::new();
         for (at, _, asked) in &all {
-            self.not_hidden(Some(at), Some(asked), &about("forbid execution below ", at, ""))?;
+            self.not_hidden(Some(at), Some(asked), || about("forbid execution below ", at, ""))?;
             let other = from_there_up(at).skip(1).find_map(|above| covered.get(above));
             if let Some(other) = other {
                 return Err(files_error(
@@ -726,7 +726,7 @@ impl<'a> Builder<'a> {
                 ));
             }
             Found::There(at, Fact::Dir) => {
-                self.not_hidden(Some(&at), asked, &about("start in ", &at, ""))?;
+                self.not_hidden(Some(&at), asked, || about("start in ", &at, ""))?;
                 return Ok(step(Op::Chdir { path: c_string(at.as_os_str())? }, asked));
             }
             Found::There(..) => "not a directory",

@@ -212,7 +212,12 @@ fn outward(endpoint: &Endpoint, host: &Host, asked: &Asked) -> Result<Outward, E
                 return Err(files_error(Some(asked), format!("find {}", shown(path)), problem, "name a socket"));
             };
             if !host.is_socket(&at) {
-                return Err(files_error(Some(asked), format!("find {}", shown(path)), "it is not a socket", "name a socket"));
+                return Err(files_error(
+                    Some(asked),
+                    format!("find {}", shown(path)),
+                    "it is not a socket",
+                    "name a Unix socket; files are shown with --ro",
+                ));
             }
             Ok(Outward::Unix { dir: c_string(dir.as_os_str())?, name: c_string(name)? })
         }

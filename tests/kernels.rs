@@ -406,6 +406,42 @@ fn sockets_and_fifos_of_the_host(version: &str) {
     assert_eq!(lines[REACHED.len()], (last - 469).to_string());
 }
 
+/// In a jail of root's nothing of /proc can be opened for writing, but what is a process's.
+/// Debian's kernels have more there that root may write than this machine's.
+fn roots_jail_writes_processes_files_alone(version: &str) {
+    let walk = r#"
+        mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null
+        opened() {
+            find /proc -path '/proc/[0-9]*' -prune -o -path /proc/self -prune -o -path /proc/thread-self -prune \
+                -o -path /proc/net -prune -o ! -type d ! -type l $1 -print 2>/dev/null |
+                while IFS= read -r file; do true 2>/dev/null >>"$file" && echo "$2 $file"; done 2>/dev/null
+        }
+        case $1 in
+        outside) opened '' outside | grep -c 'sys/kernel/core_pattern\|dynamic_debug/control' ;;
+        as-root) opened '-perm /222' "$1" ;;
+        *) opened '' "$1" ;;
+        esac
+        true
+    "#;
+    let script = r#"
+        cp /proc/version /dev/null
+        cat >/walk; chmod 755 /walk
+        sh /walk outside
+        for flags in '' '--landlock none' '--as-root' '--pid host'; do
+            name=default; [ "$flags" != --as-root ] || name=as-root
+            jail $flags --ro /walk -- sh /walk "$name" || echo "failed: $?"
+            echo "walked $flags"
+        done
+        jail -- sh -c 'echo 500 >/proc/self/oom_score_adj && cat /proc/self/oom_score_adj && head -c 5 /proc/version'
+        jail --as-root -- sh -c 'for f in /proc/allocinfo /proc/slabinfo /proc/timer_list; do [ ! -e $f ] || head -c 1 $f; done 2>&1 | grep -vc denied'
+        true
+    "#;
+    let script = script.replace("cat >/walk;", &format!("cat >/walk <<'END'\n{walk}\nEND\n"));
+    let Some(outcome) = vm(version, &script, &[]) else { return };
+    let walked = "walked \nwalked --landlock none\nwalked --as-root\nwalked --pid host\n";
+    assert_eq!(outcome.out, format!("2\n{walked}500\nLinux0\n"), "{outcome:#?}");
+}
+
 macro_rules! on {
     ($name:ident, $version:literal) => {
         mod $name {
@@ -437,6 +473,11 @@ macro_rules! on {
             #[test]
             fn sockets_and_fifos_of_the_host() {
                 super::sockets_and_fifos_of_the_host($version);
+            }
+
+            #[test]
+            fn roots_jail_writes_processes_files_alone() {
+                super::roots_jail_writes_processes_files_alone($version);
             }
 
             #[test]

@@ -14,6 +14,7 @@ mod leftovers;
 mod network;
 mod outside;
 mod peers;
+mod places;
 mod process_one;
 mod processes;
 mod programs;
