@@ -71,6 +71,15 @@ pub enum RootsOwn {
     Dir,
 }
 
+/// A directory of an overlay's changes that was looked at.
+#[derive(Debug)]
+pub struct Changed {
+    dir: PathBuf,
+    /// True if it hides what the tree has there; None if it was never changed, and nothing
+    /// below it.
+    replaced: Option<bool>,
+}
+
 /// The cgroup that the callers of a jail with limits wait in, beside the jail's.
 pub const CALLERS: &CStr = c"jail.callers";
 
@@ -182,24 +191,38 @@ impl Host {
 
     /// What an earlier run with `--overlay` left in `changes` of what lies `below`
     /// the root of its tree; None where the tree's own is still seen.
-    pub fn changed(&self, changes: &Path, below: &Path) -> Option<Fact> {
-        let (mut at, mut replaced) = (changes.to_owned(), self.is_opaque(changes));
-        let mut names = below.components().peekable();
+    ///
+    /// `last` is where the call before ended. A walk asks for each directory on its way, and
+    /// so each call goes on by one name from there, however deep it is.
+    pub fn changed(&self, changes: &Path, below: &Path, last: &mut Option<Changed>) -> Option<Fact> {
+        let whole = changes.join(below);
+        let above = whole.parent().unwrap_or(&whole);
+        let (mut at, mut replaced) = match last.take() {
+            Some(last) if last.dir.as_os_str() == above.as_os_str() => (last.dir, last.replaced),
+            Some(_) | None => (changes.to_owned(), Some(self.is_opaque(changes))),
+        };
+        let left = whole.strip_prefix(&at).unwrap_or(below).to_owned();
+        let mut names = left.components().peekable();
         while let Some(name) = names.next() {
             at.push(name);
+            let Some(replaced) = &mut replaced else { continue };
             match self.look(&at) {
-                Fact::Missing if replaced => return Some(Fact::Missing),
-                Fact::Missing => return None,
+                Fact::Missing if *replaced => return Some(Fact::Missing),
+                Fact::Missing => {
+                    *last = Some(Changed { dir: whole, replaced: None });
+                    return None;
+                }
                 // The kernel's mark of what was deleted, a device 0:0. No other
                 // device can be made there.
                 Fact::Device => return Some(Fact::Missing),
-                Fact::Dir => replaced |= self.is_opaque(&at),
+                Fact::Dir => *replaced |= self.is_opaque(&at),
                 fact if names.peek().is_none() => return Some(fact),
                 Fact::Denied(errno) => return Some(Fact::Denied(errno)),
                 Fact::File | Fact::Link(_) => return Some(Fact::Missing),
             }
         }
-        Some(Fact::Dir)
+        *last = Some(Changed { dir: at, replaced });
+        replaced.map(|_| Fact::Dir)
     }
 
     /// Does the directory `path` of an overlay's changes hide what the tree has there?

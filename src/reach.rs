@@ -16,7 +16,7 @@ use crate::plan::{Op, Step};
 use crate::policy::Policy;
 use crate::resolver::Unresolved;
 use crate::text::shown;
-use crate::wanted::{Put, Wanted, absolute, c_string, files_error, source};
+use crate::wanted::{Put, Wanted, absolute, c_string, files_error, not_through_a_link, source};
 
 /// Where a hole leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -206,6 +206,7 @@ impl<'a> Inside<'a> {
 fn outward(endpoint: &Endpoint, host: &Host, asked: &Asked) -> Result<Outward, Error> {
     match endpoint {
         Endpoint::Unix(path) => {
+            not_through_a_link(host, path, Some(asked))?;
             let at = source(host, path, false, Some(asked))?.unwrap_or_default();
             let (Some(dir), Some(name)) = (at.parent(), at.file_name()) else {
                 let problem = "a directory is no socket";

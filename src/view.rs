@@ -2,13 +2,14 @@
 //! path inside, and where a path inside leads. Links are followed within the new
 //! root only. Nothing here touches a file; the host's are asked of `Host`.
 
+use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use crate::host::{Fact, Host, Names, below, from_there_up};
+use crate::host::{Changed, Fact, Host, Names, below, from_there_up};
 use crate::index::Index;
 
 /// What a mount shows.
@@ -44,6 +45,8 @@ pub struct View<'a> {
     mounts: Index<Backing>,
     /// Where an earlier run left its changes of what `/` shows.
     changes: Option<PathBuf>,
+    /// Which directory of them was looked at last.
+    changed: RefCell<Option<Changed>>,
     /// Made in memory by the plan.
     made: Index<Fact>,
 }
@@ -53,7 +56,7 @@ impl<'a> View<'a> {
     pub fn new(host: &'a Host, root: Backing, changes: Option<PathBuf>) -> Self {
         let mut mounts = Index::new();
         mounts.set("/", root);
-        Self { host, mounts, changes, made: Index::new() }
+        Self { host, mounts, changes, changed: RefCell::new(None), made: Index::new() }
     }
 
     /// Mounts `backing` at `path`; gives false where there is a mount already.
@@ -148,7 +151,7 @@ impl<'a> View<'a> {
     /// What an earlier run made of `path`, which no mount but that of `/` shows.
     fn changed(&self, path: &Path, mount: &Path) -> Option<Fact> {
         let changes = self.changes.as_ref().filter(|_| mount == Path::new("/"))?;
-        self.host.changed(changes, path.strip_prefix("/").unwrap_or(path))
+        self.host.changed(changes, path.strip_prefix("/").unwrap_or(path), &mut self.changed.borrow_mut())
     }
 
     /// Follows `path` (absolute) from the new root. It takes a few look-ups for each name,
@@ -239,6 +242,29 @@ mod tests {
         assert_eq!(at(&view, "/d"), Found::There("/d".into(), Fact::File), "a directory that became a file");
         assert!(view.mount("/a".into(), Backing::Host("/t/d".into())));
         assert_eq!(at(&view, "/a/f"), Found::Missing("/a/f".into()), "a mount covers both");
+    }
+
+    #[test]
+    fn what_is_seen_does_not_depend_on_what_was_looked_at_before() {
+        let host = Host::made_up(&["/t/x/y/z/f", "/t/x/y/old", "/t/gone/f", "/c/x/y/new", "/c/x/y/old!", "/c/gone!"]);
+        let view = View::new(&host, Backing::Host("/t".into()), Some("/c".into()));
+        let found = |path: &str| Found::There(path.into(), Fact::File);
+        let all = [
+            ("/x/y/z/f", found("/x/y/z/f")),
+            ("/x/y/new", found("/x/y/new")),
+            ("/x/y/../y/new", found("/x/y/new")),
+            ("/x/y/z/../new", found("/x/y/new")),
+            ("/x/y/z/../../y/z/f", found("/x/y/z/f")),
+            ("/x/y/old", Found::Missing("/x/y/old".into())),
+            ("/gone/f", Found::Missing("/gone/f".into())),
+            ("/x/y/z/nothing/at/all", Found::Missing("/x/y/z/nothing/at/all".into())),
+        ];
+        for (first, _) in &all {
+            for (path, expected) in &all {
+                at(&view, first);
+                assert_eq!(at(&view, path), *expected, "{path} after {first}");
+            }
+        }
     }
 
     #[test]
