@@ -610,18 +610,27 @@ fn roots_own(proc: &Path) -> Result<Vec<(PathBuf, RootsOwn)>, Errno> {
         if name.to_bytes().iter().all(|b| b.is_ascii_digit() || *b == b'.') {
             continue;
         }
-        let own = match entry.file_type() {
-            FileType::Directory => RootsOwn::Dir,
+        let mode = match entry.file_type() {
             FileType::Symlink => continue,
-            _ => match statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => RootsOwn::Dir,
-                // Others may not read it: the kernel keeps it for root.
-                Ok(stat) if stat.st_mode & 0o004 == 0 => RootsOwn::Secret,
-                Ok(stat) if stat.st_mode & 0o222 != 0 => RootsOwn::Writable,
+            FileType::Directory => None,
+            FileType::RegularFile
+            | FileType::Fifo
+            | FileType::Socket
+            | FileType::CharacterDevice
+            | FileType::BlockDevice
+            | FileType::Unknown => match statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => Some(stat.st_mode).filter(|mode| FileType::from_raw_mode(*mode) != FileType::Directory),
                 // Its module was unloaded meanwhile.
-                Ok(_) | Err(Errno::NOENT) => continue,
+                Err(Errno::NOENT) => continue,
                 Err(errno) => return Err(errno),
             },
+        };
+        let own = match mode {
+            None => RootsOwn::Dir,
+            // Others may not read it: the kernel keeps it for root.
+            Some(mode) if mode & 0o004 == 0 => RootsOwn::Secret,
+            Some(mode) if mode & 0o222 != 0 => RootsOwn::Writable,
+            Some(_) => continue,
         };
         all.push((proc.join(OsStr::from_bytes(name.to_bytes())), own));
     }

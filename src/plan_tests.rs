@@ -241,10 +241,8 @@ fn things_are_made_in_memory_alone_wherever_links_lead() {
 
 /// The places that Landlock's rules name.
 fn ruled(plan: &Plan) -> Vec<String> {
-    let rules = plan.inside.iter().find_map(|step| match &step.op {
-        Op::Ruleset { ruleset, .. } => Some(&ruleset.below),
-        _ => None,
-    });
+    let rules =
+        plan.inside.iter().find_map(|step| if let Op::Ruleset { ruleset, .. } = &step.op { Some(&ruleset.below) } else { None });
     rules.expect("rules").iter().map(|(path, _)| path.to_str().unwrap().to_owned()).collect()
 }
 
