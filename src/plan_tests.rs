@@ -172,7 +172,7 @@ fn relative_writable_sources_through_links_below_the_current_directory_are_refus
         let refused = refused_on(&files, &format!("{flags} true"));
         assert!(refused.contains(&format!("/home/u/proj/{link} is a symbolic link below the current directory")), "{refused}");
         let hint = match leads {
-            "" => "it leads nowhere: remove the link".into(),
+            "" => "remove the link, or name a path without it".into(),
             leads => format!("write the path that it leads to: {leads}"),
         };
         assert!(refused.ends_with(&hint), "{flags}: {refused}");

@@ -163,11 +163,11 @@ pub(crate) fn not_through_a_link(host: &Host, path: &Path, asked: Option<&Asked>
     let Some(link) = first else { return Ok(()) };
     Err(files_error(
         asked,
-        about("find the source ", &whole, ""),
+        about("follow ", &whole, ""),
         about("", &link, " is a symbolic link below the current directory, and may have come with the files there"),
         match found {
             Ok(at) => about("if that is meant, write the path that it leads to: ", &at, ""),
-            Err(_) => "it leads nowhere: remove the link".into(),
+            Err(_) => "remove the link, or name a path without it".into(),
         },
     ))
 }

@@ -412,7 +412,7 @@ os.rename(d + '/kept', d + '/s'); print(call('/run/s', 0))",
 fn what_is_no_socket_is_refused() {
     let s = Scratch::new();
     let file = s.file("f", "");
-    sh(&format!("--reach unix:{}", file.display()), "echo ran").refused(&["(os error 88)", "name a Unix socket"]);
+    sh(&format!("--reach unix:{}", file.display()), "echo ran").refused(&["it is not a socket", "name a Unix socket"]);
     sh(&format!("--reach unix:{}/none", s.0.display()), "echo ran").refused(&["start its server first"]);
     sh("--net host --reach a.test:80=127.0.0.1:1", "echo ran").refused(&["needs a network of the jail's own"]);
     sh("--reach a.test:53/udp", "echo ran").refused(&["only TCP is relayed"]);
