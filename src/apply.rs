@@ -102,10 +102,10 @@ pub(crate) struct State<'a> {
     host_root: Option<OwnedFd>,
     /// The host's directory that something was cloned from last.
     source: Option<(&'a [u8], OwnedFd)>,
-    /// The first mask that was laid over a directory, of which all others are clones: a file
-    /// system for each would take several times as long.
+    /// The mask of the first hidden directory. All other hidden directories get a clone of
+    /// it, because a file system for each takes several times as long.
     mask_dir: Option<OwnedFd>,
-    /// The same for what is no directory.
+    /// The mask of the first hidden file.
     mask_file: Option<OwnedFd>,
 }
 
@@ -193,8 +193,8 @@ impl<'a> State<'a> {
         if self.working.as_ref().is_none_or(|(at, _)| *at != dir) {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let resolve = RESOLVE | ResolveFlags::BENEATH;
-            // From the last one on, if it lies below: the way to a directory is as long as
-            // it is deep, and for a deep tree each begins at the one before.
+            // Start at the last directory if the new one lies below it. Otherwise the kernel
+            // walks from the root for each directory of a deep path.
             let last = self.working.as_ref().and_then(|(at, opened)| Some((opened, dir.strip_prefix(*at)?.strip_prefix(b"/")?)));
             let opened = match last {
                 Some((last, rest)) => openat2(last, rest, flags, Mode::empty(), resolve)?,
@@ -219,12 +219,12 @@ impl<'a> State<'a> {
         Ok(())
     }
 
-    /// Forgets what was opened at `dest`, or below: it lies beneath a mount now.
+    /// Forgets the directory that was opened at `dest` or below: a mount covers it now.
     fn covered(&mut self, dest: &CStr) {
         self.working.take_if(|(at, _)| at.starts_with(dest.to_bytes()));
     }
 
-    /// Attaches a clone of a mask that was laid already; false where there was none yet.
+    /// Attaches a clone of the first mask at `dest`. Returns false if there is no mask yet.
     fn mask_again(&mut self, dest: &'a CStr, dir: bool) -> Result<bool, Errno> {
         let Some(mask) = (if dir { &self.mask_dir } else { &self.mask_file }) else { return Ok(false) };
         let clone = open_tree(mask, c"", CLONE | OpenTreeFlags::AT_EMPTY_PATH)?;

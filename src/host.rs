@@ -54,29 +54,29 @@ pub enum Opened {
     Not,
     /// It can be read, or only named.
     ReadOnly,
-    /// It can be written, and perhaps read.
+    /// It can be read and written.
     ForWriting,
-    /// It can be written and not read.
+    /// It can be written but not read.
     WriteOnly,
 }
 
-/// What the caller may do with an entry of /proc that is of no process, if the caller is root.
+/// Why an entry of /proc, which belongs to no process, is kept from a jail that root started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RootsOwn {
-    /// A file that only its owner may read.
+    /// A file that only root may read.
     Secret,
-    /// A file that its owner may write.
+    /// A file that root may write.
     Writable,
-    /// A directory, in which there may be such files.
+    /// A directory: it may hold such files.
     Dir,
 }
 
-/// A directory of an overlay's changes that was looked at.
+/// The directory of an overlay's changes at which a lookup ended.
 #[derive(Debug)]
 pub struct Changed {
     dir: PathBuf,
-    /// True if it hides what the tree has there; None if it was never changed, and nothing
-    /// below it.
+    /// True if the directory hides the tree's own; None if neither the directory nor
+    /// anything below it was changed.
     replaced: Option<bool>,
 }
 
@@ -192,8 +192,8 @@ impl Host {
     /// What an earlier run with `--overlay` left in `changes` of what lies `below`
     /// the root of its tree; None where the tree's own is still seen.
     ///
-    /// `last` is where the call before ended. A walk asks for each directory on its way, and
-    /// so each call goes on by one name from there, however deep it is.
+    /// `last` is where the previous call ended. A path walk asks for one directory after the
+    /// other, so that each call looks at one name, however deep the directory is.
     pub fn changed(&self, changes: &Path, below: &Path, last: &mut Option<Changed>) -> Option<Fact> {
         let whole = changes.join(below);
         let above = whole.parent().unwrap_or(&whole);
@@ -351,8 +351,8 @@ impl Host {
         }
     }
 
-    /// Reads which entries of /proc the host's root can change or alone can read. Entries
-    /// of processes and links to them are left out.
+    /// Reads which entries of /proc only root may read, or root may change. It leaves out
+    /// processes and symbolic links.
     ///
     /// # Errors
     /// The kernel's, if /proc is there and cannot be read.
@@ -590,8 +590,8 @@ pub fn names_a_process(path: &Path) -> bool {
     !name.is_empty() && name.iter().all(u8::is_ascii_digit)
 }
 
-/// True if `link` leads each process that follows it elsewhere, or where only the kernel
-/// can follow: /proc/self, /proc/thread-self and the links below a process's directory.
+/// True if each process that follows `link` comes to another file, or if only the kernel can
+/// follow it: /proc/self, /proc/thread-self and the links below a process's directory.
 pub fn leads_by_process(link: &Path) -> bool {
     let own = ["/proc/self", "/proc/thread-self"].map(Path::new);
     own.contains(&link) || names_a_process(link)
@@ -620,14 +620,14 @@ fn roots_own(proc: &Path) -> Result<Vec<(PathBuf, RootsOwn)>, Errno> {
             | FileType::BlockDevice
             | FileType::Unknown => match statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) => Some(stat.st_mode).filter(|mode| FileType::from_raw_mode(*mode) != FileType::Directory),
-                // Its module was unloaded meanwhile.
+                // A module was unloaded since the directory was read.
                 Err(Errno::NOENT) => continue,
                 Err(errno) => return Err(errno),
             },
         };
         let own = match mode {
             None => RootsOwn::Dir,
-            // Others may not read it: the kernel keeps it for root.
+            // The kernel lets only root read it.
             Some(mode) if mode & 0o004 == 0 => RootsOwn::Secret,
             Some(mode) if mode & 0o222 != 0 => RootsOwn::Writable,
             Some(_) => continue,

@@ -128,7 +128,7 @@ pub fn ruleset(abi: u32, steps: &[Step], mounts: bool, own_pids: bool, descripto
     ruleset.descriptors = descriptors;
     let sealed: Vec<_> =
         steps.iter().filter_map(|step| if let Op::Seal { dest } = &step.op { Some(dest.as_c_str()) } else { None }).collect();
-    // A flag may hide what a default shows: the place is a mask then, and gets no rights.
+    // --hide may cover what a default shows. The mask there gets no rights.
     let mut hidden = Index::new();
     for step in steps.iter().filter(|step| step.asked.is_some()) {
         if let Op::Hide { dest, .. } = &step.op {

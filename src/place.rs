@@ -27,8 +27,8 @@ const DEVICE_LINKS: [(&str, &str); 5] = [
 /// Hidden from everyone: the keys of all the caller's sessions, which are in no
 /// namespace.
 const PROC_HIDDEN: [&str; 1] = ["keys"];
-/// Hidden where the caller is the host's root, too, although others may read them. What
-/// others may not read is hidden without being named.
+/// Also hidden if the caller is the host's root. Files that only root may read need no name
+/// here: they are all hidden.
 const PROC_HIDDEN_ROOT: [&str; 9] =
     ["key-users", "timer_list", "latency_stats", "sched_debug", "mtrr", "acpi", "scsi", "slabinfo", "allocinfo"];
 
@@ -54,13 +54,13 @@ pub(crate) struct Builder<'a> {
     hidden: Index<Asked>,
 }
 
-/// What was put at a place.
+/// One placed thing and its steps.
 struct Placed {
-    /// The destination that it is for; None for a directory that was only missing above one.
+    /// The destination as requested; None for a missing directory above one.
     dest: Option<PathBuf>,
-    /// Where that leads.
+    /// Where `dest` leads.
     at: PathBuf,
-    /// True if it is a symbolic link, which leads elsewhere than to its own place.
+    /// True for a symbolic link. Its destination does not lead to its own place.
     link: bool,
     steps: Vec<Step>,
     asked: Option<Asked>,
@@ -223,16 +223,16 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Refuses to make something in a directory of the host's. What was planned in memory
-    /// may have come to lie in one: a link can lead a later mount over it. The steps are
-    /// in the order of their places, so that all mounts above a place are there before
-    /// something is made at it, and none comes later.
+    /// Refuses to make something in a host directory. A symbolic link can lead a later bind
+    /// over a place that was planned in memory. The steps are sorted by place: every mount
+    /// above a place exists before the step that makes something there, and no mount above
+    /// it follows. The view at the end is therefore the view at each step.
     fn makes_nothing_outside(&self) -> Result<(), Error> {
         fn above(path: &Path) -> &Path {
             path.parent().unwrap_or(path)
         }
-        // The directory that was looked at last, and the mount that it lies in: what is made
-        // next lies in the same one or one below, mostly.
+        // The last parent directory and its innermost mount. Most steps have the same parent
+        // as the step before, or the directory that the step before made.
         let (mut dir, mut mount) = (Path::new("/"), Path::new("/"));
         for step in &self.steps {
             let (Op::Dir { dest, .. }
@@ -315,8 +315,12 @@ impl<'a> Builder<'a> {
                     return Err(files_error(
                         asked,
                         doing(),
-                        about("it leads to ", at, ", among the pseudo-terminals of the jail's own, which the kernel alone makes"),
-                        "leave it out, or share the host's devices with --dev host",
+                        about(
+                            "it leads to ",
+                            at,
+                            ", where the jail has its own pseudo-terminals and only the kernel makes files",
+                        ),
+                        "remove the flag, or share the host's devices with --dev host",
                     ));
                 }
                 Backing::Host(path) if names_a_process(&path) => {
@@ -523,7 +527,7 @@ impl<'a> Builder<'a> {
             named(&PROC_HIDDEN_ROOT);
             let all = host.roots_own_in_proc().map_err(|errno| {
                 let remedy = "see whether ls /proc shows it";
-                files_error(None, "look for what of /proc only root may use", said(errno), remedy)
+                files_error(None, "find out which files of /proc belong to root", said(errno), remedy)
             })?;
             let mut all: Vec<_> = all.into_iter().map(|(path, own)| (path, own == RootsOwn::Secret)).collect();
             all.retain(|(path, _)| masks.iter().all(|(masked, _)| masked.as_os_str() != path.as_os_str()));
@@ -629,11 +633,11 @@ impl<'a> Builder<'a> {
         if bans.is_empty() {
             return Ok(());
         }
-        // What flags show, and the directories above: each with a flag that it would hide.
+        // The destinations of flags and all directories above them, each with such a flag.
         let mut shows: Index<Asked> = Index::new();
         for (path, asked) in self.typed.iter() {
             for above in from_there_up(Path::new(path)) {
-                // All that lies above was set with it.
+                // The directories above it were set with it.
                 if shows.has(above) {
                     break;
                 }
@@ -654,7 +658,8 @@ impl<'a> Builder<'a> {
             self.steps.push(Step { op, asked: Some(asked) });
             self.hidden.set(at, asked);
         }
-        // Nobody would see them. No flag needs them: what a flag shows is not hidden.
+        // Drop the defaults below hidden directories. No flag needs them: a flag that shows
+        // something below a hidden directory was refused above.
         let hidden = &self.hidden;
         self.steps.retain(|step| {
             let hides = |dest: &CStr| {
@@ -722,7 +727,7 @@ impl<'a> Builder<'a> {
                     asked,
                     about("start in ", &path, ""),
                     "it names a process, and those inside are others",
-                    "name a directory of /proc that is none of a process's, or cd there inside",
+                    "name another directory, or change to it inside the jail",
                 ));
             }
             Found::There(at, Fact::Dir) => {

@@ -348,7 +348,7 @@ fn nothing_is_put_among_the_jails_own_pseudo_terminals() {
     for flags in ["--device /dev/ptmx", "--dir /dev/pts/x", "--tmpfs /dev/pts/x", "--file 7 /dev/pts/0", "--symlink a /dev/pts/x"]
     {
         let refused = refused_on(&host, &format!("{flags} true"));
-        assert!(refused.contains("among the pseudo-terminals of the jail's own"), "{flags}: {refused}");
+        assert!(refused.contains("where the jail has its own pseudo-terminals"), "{flags}: {refused}");
         assert!(refused.contains("--dev host"), "{refused}");
     }
     planned_on(&Host::made_up(&host), "--dev host --device /dev/ptmx true").unwrap();

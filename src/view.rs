@@ -17,7 +17,7 @@ use crate::index::Index;
 pub enum Backing {
     /// Memory of the jail's own, in which things can be made.
     Memory,
-    /// Pseudo-terminals of the jail's own, where the kernel alone makes things.
+    /// The jail's own pseudo-terminals. Only the kernel makes files there.
     Devpts,
     /// The host's file or directory at this path.
     Host(PathBuf),
@@ -45,7 +45,7 @@ pub struct View<'a> {
     mounts: Index<Backing>,
     /// Where an earlier run left its changes of what `/` shows.
     changes: Option<PathBuf>,
-    /// Which directory of them was looked at last.
+    /// The directory of `changes` that was looked at last.
     changed: RefCell<Option<Changed>>,
     /// Made in memory by the plan.
     made: Index<Fact>,
@@ -110,8 +110,8 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The directories above `path` that are not there yet, the outermost first. `path` can
-    /// be made, so that all of them lie in the memory that it lies in.
+    /// Returns the missing directories above `path`, outermost first. `path` can be made, so
+    /// that all of them lie in the same memory.
     pub fn missing_above(&self, path: &Path) -> Vec<PathBuf> {
         let above = from_there_up(path).skip(1);
         let missing = above.take_while(|dir| !self.made.has(dir) && !self.is_mount(dir));
@@ -154,8 +154,8 @@ impl<'a> View<'a> {
         self.host.changed(changes, path.strip_prefix("/").unwrap_or(path), &mut self.changed.borrow_mut())
     }
 
-    /// Follows `path` (absolute) from the new root. It takes a few look-ups for each name,
-    /// however deep the path is: the walk knows the innermost mount over where it is.
+    /// Follows `path` (absolute) from the new root. The walk keeps the innermost mount, so
+    /// that each name costs a few lookups, however deep the path is.
     pub fn resolve(&self, path: &Path) -> Found {
         fn prefix(path: &Path, length: usize) -> &Path {
             Path::new(OsStr::from_bytes(&path.as_os_str().as_bytes()[..length]))
@@ -165,7 +165,7 @@ impl<'a> View<'a> {
         done.push("/");
         let mut fact = Fact::Dir;
         let mut links = 0;
-        // How many bytes of `done` are the innermost mount over it.
+        // The length of the innermost mount's path, which is a prefix of `done`.
         let mut mount = 1;
         let gone_up = |done: &Path, mount: usize| match done.as_os_str().len() < mount {
             true => self.mount_over(done).as_os_str().len(),

@@ -115,13 +115,13 @@ pub(crate) fn source(host: &Host, path: &Path, may_miss: bool, asked: Option<&As
         }
     });
     if let Some(link) = by_process {
-        // The launcher would follow it to its own process, and read as text what only the
-        // kernel can follow.
+        // The launcher would come to its own process, and would take the text of a link that
+        // only the kernel can follow for a path.
         return Err(files_error(
             asked,
             about("find the source ", &path, ""),
             about("it leads through ", &link, ", which is another file for each process"),
-            "name the file itself; --file FD DST passes on what a descriptor gives",
+            "name the file itself, or copy what a descriptor gives with --file FD DST",
         ));
     }
     match found {
@@ -147,10 +147,10 @@ pub(crate) fn source(host: &Host, path: &Path, may_miss: bool, asked: Option<&As
     }
 }
 
-/// Refuses a relative `path`, of what the command may change, that goes through a symbolic
-/// link below the current directory. Files that came from elsewhere, such as a checkout,
-/// may hold a link under any name that a script types: the command would then change what
-/// the link's maker chose. A link above the current directory is the caller's own.
+/// Refuses a relative `path` through a symbolic link below the current directory. It is for
+/// paths of things that the command may change. A checkout may hold a link under any name
+/// that a script types; the command would then change what the link's author chose. Links
+/// above the current directory belong to the caller.
 pub(crate) fn not_through_a_link(host: &Host, path: &Path, asked: Option<&Asked>) -> Result<(), Error> {
     let (Ok(cwd), true) = (&host.cwd, path.is_relative()) else { return Ok(()) };
     let whole = absolute(host, path, asked)?;

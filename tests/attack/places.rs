@@ -186,12 +186,12 @@ fn a_checkouts_link_under_a_fixed_name_is_not_written_through() {
         assert_eq!(run_in(&checkout, &["--rw", path, "--", "true"]).status, 0);
     }
     sh_in(&checkout, "--rw gone", "true").refused(&["is a symbolic link below", "remove the link, or name a path without it"]);
-    // What only reads may go through it, and what lies above the current directory is the caller's.
+    // A read-only source may go through the link, and so may one above the current directory.
     assert_eq!(sh_in(&checkout, "--ro . --ro-bind target /m", "cat /m/file").good(), "my work");
     assert_eq!(sh_in(&checkout, "--rw .", "touch new && echo made").good(), "made");
     let above = s.0.join("above/file");
     assert_eq!(sh_in(&checkout, "--rw ../above", &format!("cat {}", above.display())).good(), "above");
-    // The caller's own way to the current directory is none below it.
+    // A link above the current directory does not count.
     symlink(&checkout, s.0.join("way")).unwrap();
     let script = "cd way && exec jail --rw src -- touch \"$(pwd -P)/src/made\"";
     assert_eq!(outside_in(&s.0, false, script).status, 0);
@@ -296,8 +296,8 @@ fn what_leads_to_a_process_or_is_no_file_to_take_is_refused_for_the_true_reason(
     let process = "another file for each process";
     let others = "names a process, and those inside are others";
     for (flags, reason) in [
-        ("--device /dev/ptmx", "among the pseudo-terminals of the jail's own"),
-        ("--tmpfs /dev/pts/x", "among the pseudo-terminals of the jail's own"),
+        ("--device /dev/ptmx", "where the jail has its own pseudo-terminals"),
+        ("--tmpfs /dev/pts/x", "where the jail has its own pseudo-terminals"),
         ("--ro /proc/self", process),
         ("--ro-bind /proc/self/cwd /x", process),
         ("--ro-bind /proc/thread-self/root /x", process),
