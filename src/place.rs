@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use crate::error::{Asked, Error, said};
-use crate::host::{Fact, Host, Names, RootsOwn, below, from_there_up, names_a_process};
+use crate::host::{Fact, Host, Names, RootsOwn, from_there_up, names_a_process};
 use crate::index::Index;
 use crate::plan::{CHANGES, Op, Over, Step};
 use crate::policy::{Access, Ban, Changes, Policy};
