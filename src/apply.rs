@@ -9,9 +9,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{
     AtFlags, CWD, FileType, FsWord, MemfdFlags, Mode, OFlags, ResolveFlags, SeekFrom, chmodat, fcntl_getfl, fstat, fstatfs,
-    memfd_create, mkdirat, mknodat, openat, openat2, seek, sendfile, statat, symlinkat,
+    makedev, memfd_create, mkdirat, mknodat, openat, openat2, seek, sendfile, statat, symlinkat,
 };
-use rustix::io::{Errno, read, write};
+use rustix::io::{Errno, FdFlags, fcntl_setfd, read, write};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_set_string,
     fsmount, fsopen, move_mount, open_tree, unmount,
@@ -404,6 +404,7 @@ impl<'a> State<'a> {
                 restrict(tree.as_fd(), Access::ReadOnly, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)?;
                 self.attach(tree.as_fd(), dest)
             }
+            Op::OwnDevice { fd, minor, source, dest } => self.own_device(*fd, *minor, source, dest.as_deref()),
             Op::Tmpfs { dest, size, mode } => {
                 let mount = memory(*size, *mode, MountAttrFlags::empty())?;
                 self.attach(mount.as_fd(), dest)
@@ -559,6 +560,31 @@ impl<'a> State<'a> {
             return Err(Errno::PIPE);
         }
         Ok(())
+    }
+
+    /// Has descriptor `fd` refer to the device at `dest`, or to `source` of the host's,
+    /// through a mount that is read-only: the device takes data, and keeps its mode, times
+    /// and attributes.
+    fn own_device(&mut self, fd: i32, minor: u32, source: &'static CStr, dest: Option<&CStr>) -> Result<(), Errno> {
+        let flags = fcntl_getfl(sys::inherited(fd).ok_or(Errno::BADF)?)?;
+        let device = match dest {
+            Some(dest) => self.inside(dest)?,
+            None => {
+                let mount = self.clone_tree(source)?;
+                restrict(mount.as_fd(), Access::ReadOnly, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)?;
+                mount
+            }
+        };
+        let stat = fstat(&device)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice || stat.st_rdev != makedev(1, minor) {
+            return Err(Errno::NODEV);
+        }
+        // `device` only names it. This opens it.
+        let mut path = Line::<32>::new();
+        path.print(format_args!("fd/{}", device.as_raw_fd()))?;
+        let opened = openat(self.proc_self.as_ref().ok_or(Errno::BADF)?, path.c_str()?, flags & OFlags::RWMODE, Mode::empty())?;
+        sys::replace(fd, opened.as_fd())?;
+        fcntl_setfd(sys::inherited(fd).ok_or(Errno::BADF)?, FdFlags::empty())
     }
 
     fn rules(&self, abi: u32, rules: &Ruleset) -> Result<OwnedFd, Errno> {

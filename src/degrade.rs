@@ -360,6 +360,8 @@ impl Without<'_> {
             return Err(self.refuse(None, Degradable::Pid, problem, Some(Degradable::Pid)));
         }
         for (call, limit) in PROCESSES {
+            let own_core = limit == Limit::OwnPrlimit && self.policy.core_limit().is_some();
+            let limit = if own_core { Limit::Itself } else { limit };
             self.close(call, Treatment::Limit(limit));
         }
         Ok(())

@@ -4,7 +4,7 @@
 use crate::explain::namespaces;
 use crate::filter::{self, Change, HERE, Subject, deciding};
 use crate::seccomp::{self, ENOSYS, Made, Program, Treatment};
-use crate::syscalls::{Arch, CALLS, Call, Limit, NESTED, NET_RAW, Powers, SYS_ADMIN, SYS_BOOT, Verdict};
+use crate::syscalls::{Arch, CALLS, CORE, Call, Limit, NESTED, NET_RAW, Powers, SET_ID, SYS_ADMIN, SYS_BOOT, Verdict};
 
 /// The policy that refuses, and the flags that made it what it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,10 +67,17 @@ impl Trace {
                 (16, _) => [first, 0, third],
                 _ => [first, 0, 0],
             },
+            // Another process, or the core limit.
+            Treatment::Limit(Limit::OwnPrlimit) => [u32::from(first == 0), 0, 0],
             Treatment::Limit(
                 Limit::Itself
                 | Limit::OwnPriority
                 | Limit::OwnIoPriority
+                | Limit::Mode { .. }
+                | Limit::Creation { .. }
+                | Limit::Whiteout
+                | Limit::SetCore
+                | Limit::PrlimitCore
                 | Limit::Priority
                 | Limit::IoPriority
                 | Limit::Keyctl
@@ -110,6 +117,10 @@ impl Trace {
             };
         }
         let opens = |power: Powers| self.powers & power == 0 && lets(seccomp::treatment(call, self.powers | power));
+        // Another root or a jail inside would let it, too, but with much else.
+        if opens(SET_ID) {
+            return format!("--allow-syscall {name} {THROUGH}");
+        }
         match (opens(NESTED), opens(SYS_ADMIN)) {
             (true, _) if makes_user_namespace(call, made) => return "--nested allows it".into(),
             (true, false) => return format!("--nested {IN_A_NAMESPACE}"),
@@ -117,7 +128,10 @@ impl Trace {
             (false, true) => return "--cap sys_admin allows it".into(),
             (false, false) => {}
         }
-        match [(SYS_BOOT, "--cap sys_boot"), (NET_RAW, "--cap net_raw")].into_iter().find(|(power, _)| opens(*power)) {
+        match [(SYS_BOOT, "--cap sys_boot"), (NET_RAW, "--cap net_raw"), (CORE, "--rlimit core=0")]
+            .into_iter()
+            .find(|(power, _)| opens(*power))
+        {
             Some((_, flag)) => format!("{flag} allows it"),
             None if HOSTS_ROOT.contains(&name) => {
                 format!("--allow-syscall {name} {THROUGH}, where only the host's root may do it")
@@ -176,7 +190,13 @@ fn what(call: Option<&Call>, treatment: Treatment, made: &Made) -> String {
         Treatment::Limit(
             Limit::Socket | Limit::RawSocket | Limit::Internet | Limit::Unix | Limit::Socketpair | Limit::Connected,
         ) => socket(first, second, third),
-        Treatment::Limit(Limit::Itself | Limit::OwnPriority | Limit::OwnIoPriority) => "of another process".into(),
+        Treatment::Limit(Limit::OwnPrlimit) if first == 0 => "RLIMIT_CORE".into(),
+        Treatment::Limit(Limit::SetCore | Limit::PrlimitCore) => "RLIMIT_CORE".into(),
+        Treatment::Limit(Limit::Itself | Limit::OwnPrlimit | Limit::OwnPriority | Limit::OwnIoPriority) => {
+            "of another process".into()
+        }
+        Treatment::Limit(Limit::Mode { .. } | Limit::Creation { .. }) => "set-user-ID".into(),
+        Treatment::Limit(Limit::Whiteout) => "RENAME_WHITEOUT".into(),
         Treatment::Limit(Limit::Priority | Limit::IoPriority) => "of process group 0".into(),
         Treatment::Limit(Limit::Keyctl | Limit::Ids { .. } | Limit::Node { .. })
         | Treatment::Allow
@@ -265,11 +285,17 @@ mod tests {
             ("ioctl", &[0, 0x1_0000_5412], "ioctl(TIOCSTI) (EPERM): --allow-syscall ioctl"),
             ("personality", &[0x40_0000], "personality(0x400000) (EPERM)"),
             ("memfd_secret", &[], "memfd_secret (ENOSYS): --allow-syscall memfd_secret"),
+            ("fchmod", &[1, 0o104_755], "fchmod(set-user-ID) (EPERM): --allow-syscall fchmod lets it through to the kernel"),
+            ("openat", &[0, 0, 0o101, 0o6755], "openat(set-user-ID) (EPERM): --allow-syscall openat lets it through"),
+            ("openat2", &[], "openat2 (ENOSYS): --allow-syscall openat2 lets it through to the kernel"),
+            ("renameat2", &[0, 0, 0, 0, 4], "renameat2(RENAME_WHITEOUT) (EINVAL): --allow-syscall renameat2 lets it through"),
+            ("prlimit64", &[0, 4, 1, 1], "prlimit64(RLIMIT_CORE) (EPERM): --rlimit core=0 allows it"),
         ] {
             let said = said(&default, &made(name, arguments));
             assert!(said.starts_with(expected), "{said}");
         }
         assert!(default.refusal(&made("clone3", &[])).falls_back);
+        assert!(default.refusal(&made("openat2", &[])).falls_back);
         assert!(!default.refusal(&made("mount", &[])).falls_back);
     }
 
@@ -314,7 +340,8 @@ mod tests {
         // With the flag that is named the policy makes the call, whatever the call.
         let none = trace(0, Vec::new());
         for call in CALLS.iter().filter(|call| call.number(HERE).is_some()) {
-            for arguments in [[0; 6], [u64::MAX; 6], [2, 3, 1, 0, 0, 0], [0x1000_0000, 0x5412, 0, 0, 0, 0]] {
+            let core = [0, 4, 1, 1, 0, 0];
+            for arguments in [[0; 6], [u64::MAX; 6], [2, 3, 1, 0, 0, 0], [0x1000_0000, 0x5412, 0, 0, 0, 0], [0o4100; 6], core] {
                 let made = made(call.name(), &arguments);
                 if seccomp::refusal(&none.program, &made).is_none() {
                     continue;
@@ -326,6 +353,7 @@ mod tests {
                     ("--cap sys_admin", SYS_ADMIN),
                     ("--cap sys_boot", SYS_BOOT),
                     ("--cap net_raw", NET_RAW),
+                    ("--rlimit core=0", CORE),
                 ] {
                     if remedy.contains(flag) {
                         with.push(trace(power, Vec::new()));

@@ -483,6 +483,7 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, Words) {
         | Op::NewSession
         | Op::Capabilities { .. }
         | Op::Rlimit { .. }
+        | Op::OwnDevice { .. }
         | Op::Umask { .. }
         | Op::Processors { .. }
         | Op::CloseDescriptors { .. }

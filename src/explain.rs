@@ -144,6 +144,8 @@ impl fmt::Display for Op {
             Self::Rlimit { limit } => {
                 write!(f, "limit {}: {}, hard {}", limit.name(), rlimits::shown(limit.soft), rlimits::shown(limit.hard))
             }
+            Self::OwnDevice { fd, dest: Some(dest), .. } => write!(f, "descriptor {fd} is the jail's own {}", Path(dest)),
+            Self::OwnDevice { fd, source, .. } => write!(f, "descriptor {fd} is {} by a read-only mount", Path(source)),
             Self::Ruleset { abi, ruleset } => write!(f, "Landlock rules (ABI {abi}): {}", ruleset.shown()),
             Self::Landlock => f.write_str("put Landlock's rules on"),
             Self::FilterCalls { filter } => {
@@ -234,6 +236,7 @@ impl Op {
             Self::Capabilities { .. } => "capabilities",
             Self::Chdir { .. } => "chdir",
             Self::Rlimit { .. } => "rlimit",
+            Self::OwnDevice { .. } => "own-device",
             Self::Umask { .. } => "umask",
             Self::Processors { .. } => "processors",
             Self::CloseDescriptors { .. } => "close-descriptors",
@@ -303,6 +306,7 @@ impl Op {
             | Self::NewSession
             | Self::Capabilities { .. }
             | Self::Rlimit { .. }
+            | Self::OwnDevice { .. }
             | Self::Umask { .. }
             | Self::Processors { .. }
             | Self::CloseDescriptors { .. }

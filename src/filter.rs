@@ -219,7 +219,13 @@ pub fn filter(powers: Powers, changes: &[Change]) -> Result<Filter, Error> {
             treatment if treatment == seccomp::treatment(call, 0) => {}
             Treatment::Refuse(_)
             | Treatment::Limit(
-                Limit::Internet | Limit::Unix | Limit::Itself | Limit::OwnPriority | Limit::OwnIoPriority | Limit::Connected,
+                Limit::Internet
+                | Limit::Unix
+                | Limit::Itself
+                | Limit::OwnPrlimit
+                | Limit::OwnPriority
+                | Limit::OwnIoPriority
+                | Limit::Connected,
             ) => filter.refused.push(call.name()),
             Treatment::Done | Treatment::Limit(Limit::Ids { .. } | Limit::Node { .. }) => filter.answered.push(call.name()),
             Treatment::Allow | Treatment::Limit(_) => filter.allowed.push(call.name()),

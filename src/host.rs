@@ -11,8 +11,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    Access as Wanted, AtFlags, CWD, Dir, FileType, Mode, OFlags, accessat, fcntl_getfl, fstat, lgetxattr, openat, readlinkat,
-    statat,
+    Access as Wanted, AtFlags, CWD, Dir, FileType, Mode, OFlags, accessat, fcntl_getfl, fstat, lgetxattr, major, minor, openat,
+    readlinkat, statat,
 };
 use rustix::io::Errno;
 use rustix::process::{Resource, getcwd, getegid, geteuid, getgid, getgroups, getrlimit, getuid};
@@ -370,6 +370,27 @@ impl Host {
                 Ok(own.collect())
             }
         }
+    }
+
+    /// Returns the minor number if descriptor `fd` is a device of major number 1.
+    pub fn memory_device(&self, fd: i32) -> Option<u32> {
+        if self.descriptors.is_some() {
+            return None;
+        }
+        let stat = sys::inherited(fd).and_then(|fd| fstat(fd).ok())?;
+        let is_one = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && major(stat.st_rdev) == 1;
+        is_one.then(|| minor(stat.st_rdev))
+    }
+
+    /// True if the caller's hard core limit is not 0, so that the command's can be 1.
+    pub fn may_limit_core_dumps(&self) -> bool {
+        self.descriptors.is_some() || getrlimit(Resource::Core).maximum != Some(0)
+    }
+
+    /// True if the kernel gives core dumps to a program, or if the pattern that says so
+    /// cannot be read.
+    pub fn pipes_core_dumps(&self) -> bool {
+        read(Path::new("/proc/sys/kernel/core_pattern")).map_or(true, |pattern| pattern.first() == Some(&b'|'))
     }
 
     /// May the caller itself lower what capabilities can ever be had?

@@ -237,6 +237,7 @@ fn rights<'a>(op: &'a Op, sealed: &[&CStr]) -> Option<(&'a CStr, u64)> {
         | Op::Capabilities { .. }
         | Op::Chdir { .. }
         | Op::Rlimit { .. }
+        | Op::OwnDevice { .. }
         | Op::Umask { .. }
         | Op::Processors { .. }
         | Op::CloseDescriptors { .. }

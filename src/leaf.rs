@@ -3,16 +3,21 @@
 
 use seccompiler::{
     BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen as Width, SeccompCmpOp as Is, SeccompCondition, SeccompFilter,
-    SeccompRule, TargetArch,
+    SeccompRule, TargetArch, sock_filter,
 };
 
-use crate::seccomp::{DONE, EAFNOSUPPORT, EPERM, GO, Treatment, instruction, returns, treatment};
-use crate::syscalls::{CALLS, Limit, PROCESSES, SOCKETS};
+use crate::seccomp::{
+    DONE, EAFNOSUPPORT, EPERM, GO, IF_ABOVE, IF_AT_LEAST, IF_EQUAL, RETURN, Treatment, instruction, returns, treatment,
+};
+use crate::syscalls::{CALLS, Limit, PROCESSES, Powers, SOCKETS};
+
+/// Every combination of powers is below this number.
+pub const ALL_POWERS: Powers = 128;
 
 /// Each limit that a call can have: what the table says, with any of the command's
 /// powers, and what `--degrade` closes.
 pub fn all() -> Vec<Limit> {
-    let of_table = CALLS.iter().flat_map(|call| (0..32).map(|powers| treatment(call, powers)));
+    let of_table = CALLS.iter().flat_map(|call| (0..ALL_POWERS).map(|powers| treatment(call, powers)));
     let of_table = of_table.filter_map(|treatment| match treatment {
         Treatment::Limit(limit) => Some(limit),
         Treatment::Allow | Treatment::Refuse(_) | Treatment::Done => None,
@@ -31,6 +36,14 @@ pub fn all() -> Vec<Limit> {
 /// # Errors
 /// seccompiler's; the tests see to it that there are none.
 pub fn leaf(limit: Limit) -> Result<BpfProgram, BackendError> {
+    long_leaf(limit).map(|program| shorter(&program))
+}
+
+/// The same with the jumps that seccompiler puts between its rules.
+///
+/// # Errors
+/// As `leaf`.
+pub fn long_leaf(limit: Limit) -> Result<BpfProgram, BackendError> {
     let errno = |errno: u16| SeccompAction::Errno(errno.into());
     let (allow, eperm, no_family) = (SeccompAction::Allow, errno(EPERM), errno(EAFNOSUPPORT));
     match limit {
@@ -96,6 +109,19 @@ pub fn leaf(limit: Limit) -> Result<BpfProgram, BackendError> {
             let device = [S_IFCHR, S_IFBLK].map(|kind| low(mode, Is::MaskedEq(S_IFMT), kind).map(|is| vec![is]));
             part(device.into_iter().collect::<Result<_, _>>()?, errno(DONE), allow)
         }
+        Limit::Mode { mode } => part(vec![vec![low(mode, Is::MaskedEq(S_ISUID), 0)?]], allow, eperm),
+        Limit::Creation { flags } => {
+            let creates_nothing = vec![low(flags, Is::MaskedEq(O_CREAT | O_TMPFILE), 0)?];
+            part(vec![creates_nothing, vec![low(flags + 1, Is::MaskedEq(S_ISUID), 0)?]], allow, eperm)
+        }
+        // EINVAL is what a file system without whiteouts gives: programs know it.
+        Limit::Whiteout => part(vec![vec![low(4, Is::MaskedEq(RENAME_WHITEOUT), 0)?]], allow, errno(EINVAL)),
+        Limit::SetCore => part(vec![vec![low(0, Is::Eq, RLIMIT_CORE)?]], errno(DONE), allow),
+        Limit::PrlimitCore => {
+            let harmless = vec![vec![low(1, Is::Ne, RLIMIT_CORE)?], vec![whole(2, Is::Eq, 0)?]];
+            Ok(then(part(harmless, allow, GO_ON)?, part(vec![vec![whole(3, Is::Eq, 0)?]], errno(DONE), eperm)?))
+        }
+        Limit::OwnPrlimit => Ok(then(part(vec![vec![low(0, Is::Eq, 0)?]], GO_ON, eperm)?, long_leaf(Limit::PrlimitCore)?)),
     }
 }
 
@@ -137,6 +163,18 @@ const S_IFMT: u64 = 0o170_000;
 const S_IFCHR: u64 = 0o020_000;
 const S_IFBLK: u64 = 0o060_000;
 
+// S_ISGID is not in it. Refusing it was tried, and broke git init --shared, mkdir -m 2775,
+// cp -r, tar -xp and chmod 755 wherever a directory has the bit: no filter can tell a
+// directory from a file. A set-group-ID file gives the one group that it belongs to.
+const S_ISUID: u64 = 0o4000;
+const O_CREAT: u64 = 0o100;
+/// Without O_DIRECTORY, which is part of the C library's O_TMPFILE and differs between
+/// machines. The kernel looks at this bit alone when it reads the mode.
+const O_TMPFILE: u64 = 0o20_000_000;
+const RENAME_WHITEOUT: u64 = 4;
+const EINVAL: u16 = 22;
+const RLIMIT_CORE: u64 = 4;
+
 /// AF_INET or AF_INET6.
 fn inet() -> Result<SeccompCondition, BackendError> {
     low(0, Is::MaskedEq(LOW & !INET6_BIT), AF_INET)
@@ -171,4 +209,52 @@ fn then(mut first: BpfProgram, mut second: BpfProgram) -> BpfProgram {
     }
     first.append(&mut second);
     first
+}
+
+/// Returns the same program without jumps that lead to a jump, without repeated answers
+/// and without what is never reached: a third less. The kernel copies and translates each
+/// instruction at each launch.
+fn shorter(program: &[sock_filter]) -> BpfProgram {
+    let is_jump = |at: &sock_filter| [IF_EQUAL, IF_ABOVE, IF_AT_LEAST].contains(&at.code);
+    let offset = |k: u32| usize::try_from(k).unwrap_or(usize::MAX / 2);
+    // Where a jump to `at` ends. Equal answers are one, the last.
+    let end = |mut at: usize| {
+        while program[at].code == GO {
+            at += 1 + offset(program[at].k);
+        }
+        if program[at].code == RETURN { program.iter().rposition(|other| *other == program[at]).unwrap_or(at) } else { at }
+    };
+    let next = |at: usize| match &program[at] {
+        now if now.code == RETURN => [at, at],
+        now if is_jump(now) => [end(at + 1 + usize::from(now.jt)), end(at + 1 + usize::from(now.jf))],
+        _ => [end(at + 1); 2],
+    };
+    let mut reached = vec![end(0)];
+    let mut done = 0;
+    while let Some(at) = reached.get(done).copied() {
+        done += 1;
+        for at in next(at) {
+            if !reached.contains(&at) {
+                reached.push(at);
+            }
+        }
+    }
+    // All jumps lead on, so the old order will do.
+    reached.sort_unstable();
+    let place = |at: usize| reached.iter().position(|other| *other == at).unwrap_or(usize::MAX);
+    let mut short = Vec::with_capacity(reached.len());
+    for (here, at) in reached.iter().enumerate() {
+        let over = |to: usize| u8::try_from(place(to) - here - 1).ok();
+        let sock_filter { code, k, .. } = program[*at].clone();
+        match (next(*at), is_jump(&program[*at])) {
+            ([yes, no], true) => match (over(yes), over(no)) {
+                (Some(jt), Some(jf)) => short.push(instruction(code, jt, jf, k)),
+                _ => return program.to_vec(),
+            },
+            // What only goes on must be followed by what it goes on to.
+            ([to, _], false) if code != RETURN && over(to) != Some(0) => return program.to_vec(),
+            _ => short.push(instruction(code, 0, 0, k)),
+        }
+    }
+    short
 }

@@ -8,6 +8,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustix::process::Resource;
+
 use crate::caps;
 use crate::degrade::{Degraded, degrade};
 use crate::denied::Trace;
@@ -15,7 +17,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{Asked, Error, Layer, Words, said};
 use crate::filter::{self, Change, Filter};
 use crate::helper::Unusable;
-use crate::host::{CALLERS, CgroupDir, Host, Opened};
+use crate::host::{CALLERS, CgroupDir, Fact, Host, Opened};
 use crate::index::Index;
 use crate::landlock::{self, HAS_FILES, HAS_PORTS, Ruleset};
 use crate::place::Builder;
@@ -158,6 +160,10 @@ pub enum Op {
     Memory { dest: CString, mode: u32 },
     /// An empty directory in memory of its own.
     Tmpfs { dest: CString, size: Option<u64>, mode: u32 },
+    /// Replaces descriptor `fd` by the same device, opened through a read-only mount: the
+    /// one at `dest`, or one of the host's `source` for this descriptor alone. The device
+    /// has major number 1 and this minor number.
+    OwnDevice { fd: i32, minor: u32, source: &'static CStr, dest: Option<CString> },
     /// A process table of the jail's own.
     Proc { dest: CString },
     /// Pseudo-terminals of the jail's own.
@@ -473,6 +479,14 @@ pub fn build(policy: &mut Policy, host: &Host) -> Result<Plan, Error> {
     if policy.pty.is_some() {
         inside.push(Step { op: Op::OpenTerminal, asked: policy.pty });
     }
+    if !bare {
+        let mut passed: Vec<(i32, Option<Asked>)> = policy.fds.iter().map(|(fd, asked)| (*fd, Some(*asked))).collect();
+        passed.sort_unstable_by_key(|(fd, _)| *fd);
+        for (fd, asked) in (0..3).map(|fd| (fd, None)).chain(passed) {
+            let op = own_device(fd, host, &inside)?;
+            inside.extend(op.map(|op| Step { op, asked }));
+        }
+    }
     let fenced = landlock.is_some();
     inside.extend(landlock);
     // In a namespace of its own the command could move what hides and protects.
@@ -525,6 +539,9 @@ pub fn build(policy: &mut Policy, host: &Host) -> Result<Plan, Error> {
     last.push(builder.chdir(policy)?);
     let mut limits: Vec<&(Limit, Asked)> = policy.rlimits.iter().collect();
     limits.sort_unstable_by_key(|(limit, _)| limit.name());
+    if policy.core_limit().is_none() {
+        last.extend(core_limit(host)?.map(|limit| default(Op::Rlimit { limit })));
+    }
     for (limit, asked) in limits {
         last.push(Step { op: Op::Rlimit { limit: *limit }, asked: Some(*asked) });
     }
@@ -583,6 +600,66 @@ pub fn build(policy: &mut Policy, host: &Host) -> Result<Plan, Error> {
     })
 }
 
+/// Returns the core limit that the command gets unless `--rlimit` sets one: 1 byte, soft
+/// and hard. For a crash of the command's, the kernel then starts no core_pattern program,
+/// which would run outside the jail as root. With a limit of 0 the kernel starts it
+/// (core(5)). No limit keeps the kernel from a core_pattern socket (tried on Linux 7.3).
+///
+/// The limit is 1 also where core_pattern is the name of a file. To read core_pattern
+/// would cost each launch a file, and root may change it while the jail runs.
+///
+/// None where the caller's hard limit is 0 and core_pattern is no program: the limit stays
+/// 0, and the kernel writes no file.
+///
+/// # Errors
+/// The caller's hard limit is 0, and core_pattern is a program.
+fn core_limit(host: &Host) -> Result<Option<Limit>, Error> {
+    if host.may_limit_core_dumps() {
+        return Ok(Some(Limit { resource: Resource::Core, soft: Some(1), hard: Some(1) }));
+    }
+    if !host.pipes_core_dumps() {
+        return Ok(None);
+    }
+    let problem = "the caller's hard core limit is 0, with which the kernel starts the program of kernel.core_pattern outside";
+    let remedy = "raise the hard limit to 1 or more (limits.conf(5), or prlimit --core=1 jail ... as root), or let crashes \
+                  inside start that program with --rlimit core=0";
+    Err(Error::usage(None, problem, remedy).met("keep core dumps inside", Layer::Kernel))
+}
+
+/// Returns the step that has descriptor `fd` of a root caller refer to the jail's own
+/// mount of the device behind it, which `shows` may hold. The caller's mount is writable: through it, the command
+/// could change the mode of the host's /dev/null.
+///
+/// # Errors
+/// The host's /dev does not have that device.
+fn own_device(fd: i32, host: &Host, shows: &[Step]) -> Result<Option<Op>, Error> {
+    // Another user owns no such device, so it cannot change one.
+    if host.uid != 0 {
+        return Ok(None);
+    }
+    let Some(minor) = host.memory_device(fd) else { return Ok(None) };
+    let Some((_, source)) = MEMORY_DEVICES.iter().find(|(known, _)| *known == minor) else { return Ok(None) };
+    let device = OsStr::from_bytes(source.to_bytes());
+    if host.look(device.as_ref()) != Fact::Device {
+        let doing = about("open the jail's own ", device, &format!(" as descriptor {fd}"));
+        return Err(files_error(None, doing, "the host has no such device", "redirect the descriptor to a pipe or a file"));
+    }
+    let path = |path: &CString| PathBuf::from(OsStr::from_bytes(path.to_bytes()));
+    let is_hidden = |shown: &CString| {
+        shows.iter().any(|step| matches!(&step.op, Op::Hide { dest, .. } if path(shown).starts_with(path(dest))))
+    };
+    let dest = shows.iter().find_map(|step| {
+        let Op::Device { source: shown, dest } = &step.op else { return None };
+        (shown.as_c_str() == *source && !is_hidden(dest)).then(|| dest.clone())
+    });
+    Ok(Some(Op::OwnDevice { fd, minor, source, dest }))
+}
+
+/// Devices of major number 1 that do not differ between jail and host, by their minor
+/// numbers. All users share them.
+const MEMORY_DEVICES: [(u32, &CStr); 5] =
+    [(3, c"/dev/null"), (5, c"/dev/zero"), (7, c"/dev/full"), (8, c"/dev/random"), (9, c"/dev/urandom")];
+
 /// Where the host's own files are seen: what is shown elsewhere, or less of what lies
 /// below something writable, cannot be had.
 fn at_their_own_places(steps: &[Step], host: &Host) -> Result<(), Error> {
@@ -632,7 +709,8 @@ fn filter_calls(policy: &Policy, closed: &[Change]) -> Result<(Option<Step>, Opt
     let named = changes.map(|change| &change.asked).min_by_key(|asked| asked.text());
     let opened = || policy.caps.iter().filter(|(number, _)| OPENING.contains(number)).min_by_key(|(number, _)| *number);
     let changed = named.or(policy.fakeroot.as_ref()).or(policy.nested.as_ref());
-    let changed = changed.or_else(|| opened().map(|(_, asked)| asked)).or(policy.seccomp.asked.as_ref());
+    let changed = changed.or_else(|| opened().map(|(_, asked)| asked)).or_else(|| policy.jailed_root());
+    let changed = changed.or_else(|| policy.core_limit()).or(policy.seccomp.asked.as_ref());
     let asked = policy.trace_denied.as_ref().or(changed);
     Ok((Some(Step { op: Op::FilterCalls { filter: filter.into() }, asked: asked.copied() }), trace))
 }

@@ -696,7 +696,15 @@ fn the_system_call_policy_is_put_on_last() {
         other => panic!("{line}: {other:?}"),
     };
     assert_eq!(filter("true"), (crate::filter::default().into(), None));
-    assert_eq!(filter("--as-root true"), (crate::filter::default().into(), None));
+    // What lets them make set-user-ID files, and nothing else.
+    for flag in ["--as-root", "--subids"] {
+        let (changed, asked) = filter(&format!("{flag} true"));
+        assert!(changed.allowed.contains(&"fchmodat") && changed.allowed.contains(&"openat2"), "{changed:?}");
+        assert!(!changed.allowed.contains(&"renameat2") && changed.refused.is_empty(), "{changed:?}");
+        assert_eq!(asked, Some(flag));
+    }
+    let (changed, asked) = filter("--rlimit core=0 true");
+    assert_eq!((changed.allowed, asked), (vec!["prlimit64", "setrlimit"], Some("--rlimit core=0")));
     let (changed, asked) = filter("--deny-syscall ptrace --allow-syscall @keyring true");
     assert_eq!((changed.allowed.len(), changed.refused.len()), (3, 1));
     assert_eq!(asked, Some("--allow-syscall @keyring"));
@@ -705,6 +713,20 @@ fn the_system_call_policy_is_put_on_last() {
     assert_eq!(filter("--cap net_raw --cap kill true").1, Some("--cap net_raw"));
     let without = planned("--seccomp none true");
     assert!(without.last.iter().all(|step| !matches!(step.op, Op::FilterCalls { .. })));
+}
+
+#[test]
+fn the_core_limit_is_one_byte_unless_a_flag_sets_it() {
+    let core = |line: &str| {
+        let limits = planned(line).last.into_iter().filter_map(|step| {
+            let Op::Rlimit { limit } = step.op else { return None };
+            (limit.name() == "core").then(|| (limit.soft, limit.hard, step.asked.map(|asked| asked.text())))
+        });
+        limits.collect::<Vec<_>>()
+    };
+    assert_eq!(core("true"), [(Some(1), Some(1), None)]);
+    assert_eq!(core("--as-root --nested --seccomp none --rlimit nofile=9 true"), [(Some(1), Some(1), None)]);
+    assert_eq!(core("--rlimit core=0:unlimited true"), [(Some(0), None, Some("--rlimit core=0:unlimited"))]);
 }
 
 #[test]

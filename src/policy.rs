@@ -7,6 +7,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustix::process::Resource;
+
 use crate::args::{Given, Typed};
 use crate::caps;
 use crate::degrade;
@@ -16,7 +18,7 @@ use crate::filter::{self, Change, Refusal, Subject};
 use crate::index::Index;
 use crate::rlimits::{self, Limit};
 use crate::seccomp::Treatment;
-use crate::syscalls::{FAKEROOT, NESTED, NET_RAW, Powers, SYS_ADMIN, SYS_BOOT};
+use crate::syscalls::{CORE, FAKEROOT, NESTED, NET_RAW, Powers, SET_ID, SYS_ADMIN, SYS_BOOT};
 use crate::text::{about, nearest, shown};
 use crate::units;
 
@@ -407,8 +409,18 @@ impl Policy {
         let caps = [(caps::SYS_ADMIN, SYS_ADMIN), (caps::SYS_BOOT, SYS_BOOT), (caps::NET_RAW, NET_RAW)];
         let named = |number: u32| self.caps.iter().any(|(named, _)| *named == number);
         let of_caps = caps.into_iter().filter(|(number, _)| named(*number)).fold(0, |powers, (_, power)| powers | power);
-        let of_flags = [(&self.nested, NESTED), (&self.fakeroot, FAKEROOT)];
+        let of_flags = [
+            (self.nested.as_ref(), NESTED),
+            (self.fakeroot.as_ref(), FAKEROOT),
+            (self.jailed_root(), SET_ID),
+            (self.core_limit(), CORE),
+        ];
         of_flags.into_iter().filter(|(asked, _)| asked.is_some()).fold(of_caps, |powers, (_, power)| powers | power)
+    }
+
+    /// Returns the `--rlimit core=...` that replaces the default core limit.
+    pub fn core_limit(&self) -> Option<&Asked> {
+        self.rlimits.iter().find(|(limit, _)| limit.resource == Resource::Core).map(|(_, asked)| asked)
     }
 
     /// The flag that makes the command uid and gid 0, with a jailed root's powers.

@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use seccompiler::{BpfProgram, sock_filter};
 
 use crate::fakeroot;
-use crate::syscalls::{Arch, CALLS, Call, FAKEROOT, Limit, NESTED, NET_RAW, Powers, Verdict};
+use crate::syscalls::{Arch, CALLS, CORE, Call, FAKEROOT, Limit, NESTED, NET_RAW, Powers, SET_ID, Verdict};
 
 /// Instructions as the kernel takes them.
 pub type Program = Cow<'static, [sock_filter]>;
@@ -51,6 +51,8 @@ pub fn treatment(call: &Call, powers: Powers) -> Treatment {
     match call.verdict {
         Verdict::Out(but) | Verdict::Absent(but) if but & powers != 0 => Treatment::Allow,
         Verdict::Limited(Limit::Clone | Limit::Unshare) if powers & NESTED != 0 => Treatment::Allow,
+        Verdict::Limited(Limit::Mode { .. } | Limit::Creation { .. }) if powers & SET_ID != 0 => Treatment::Allow,
+        Verdict::Limited(Limit::SetCore | Limit::PrlimitCore) if powers & CORE != 0 => Treatment::Allow,
         Verdict::Limited(Limit::Socket) if powers & NET_RAW != 0 => Treatment::Limit(Limit::RawSocket),
         Verdict::Limited(Limit::Keyctl) if powers & NESTED == 0 => Treatment::Refuse(EPERM),
         Verdict::In => Treatment::Allow,
@@ -80,7 +82,7 @@ pub fn compile(arch: Arch, treat: impl Fn(&Call) -> Treatment, limits: Limits<'_
     let (mut runs, mut newest): (Vec<(u32, Treatment)>, u32) = (Vec::new(), 0);
     for (number, treatment) in (0..).zip(calls) {
         newest = number;
-        if runs.last().is_none_or(|(_, last)| *last != treatment || matches!(treatment, Treatment::Limit(_))) {
+        if runs.last().is_none_or(|(_, last)| *last != treatment) {
             runs.push((number, treatment));
         }
     }
@@ -249,13 +251,13 @@ const ARGUMENTS: u32 = 16;
 const LOAD: u16 = 0x20;
 /// BPF_JMP | BPF_JA, BPF_JEQ, BPF_JGT, BPF_JGE.
 pub const GO: u16 = 0x05;
-const IF_EQUAL: u16 = 0x15;
-const IF_ABOVE: u16 = 0x25;
-const IF_AT_LEAST: u16 = 0x35;
+pub const IF_EQUAL: u16 = 0x15;
+pub const IF_ABOVE: u16 = 0x25;
+pub const IF_AT_LEAST: u16 = 0x35;
 /// BPF_ALU | BPF_AND | BPF_K.
 const AND: u16 = 0x54;
 /// BPF_RET | BPF_K.
-const RETURN: u16 = 0x06;
+pub const RETURN: u16 = 0x06;
 
 /// SECCOMP_RET_ALLOW.
 const ALLOW: u32 = 0x7fff_0000;

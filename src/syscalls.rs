@@ -30,6 +30,10 @@ pub const SYS_BOOT: Powers = 4;
 pub const NET_RAW: Powers = 8;
 /// `--fakeroot`, which opens nothing: see `fakeroot`.
 pub const FAKEROOT: Powers = 16;
+/// `--as-root`, `--subids`, `--fakeroot`: a package or an image may hold set-user-ID files.
+pub const SET_ID: Powers = 32;
+/// `--rlimit core=...`: the command may change its core limit.
+pub const CORE: Powers = 64;
 
 /// A check of arguments, each written in `seccomp`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,12 +76,26 @@ pub enum Limit {
     /// Those of socketpair(2) that reach each other alone: one for datagrams sends to
     /// any address.
     Connected,
+    /// No set-user-ID bit in the mode, which is this argument.
+    Mode { mode: u8 },
+    /// The same for open(2), whose mode follows the flags in this argument. The kernel
+    /// reads the mode only if the flags create a file.
+    Creation { flags: u8 },
+    /// renameat2(2) without RENAME_WHITEOUT, which leaves a character device 0:0 behind.
+    Whiteout,
+    /// setrlimit(2): reports success for RLIMIT_CORE, and changes nothing.
+    SetCore,
+    /// prlimit64(2), the same. Refuses a call that also asks for the old limit, because
+    /// no filter can write the answer.
+    PrlimitCore,
+    /// The same, of the calling process alone.
+    OwnPrlimit,
 }
 
 /// What changes another process by its number, as far as Landlock does not see it.
 pub const PROCESSES: [(&str, Limit); 7] = [
     ("ioprio_set", Limit::OwnIoPriority),
-    ("prlimit64", Limit::Itself),
+    ("prlimit64", Limit::OwnPrlimit),
     ("sched_setaffinity", Limit::Itself),
     ("sched_setattr", Limit::Itself),
     ("sched_setparam", Limit::Itself),
@@ -222,6 +240,15 @@ const fn limited(limit: Limit, why: &str) -> Verdict {
     assert!(why.len() > 5);
     Verdict::Limited(limit)
 }
+// A command with a set-user-ID file gives its caller's rights to every user of the
+// machine who executes that file: through a writable directory, or through the file that
+// is its standard output.
+const SET_UID: &str = "no set-user-ID file";
+// The kernel starts a core_pattern program outside as root if the limit is 0, but not if
+// it is 1 (core(5)). So the command must not lower 1 to 0. GnuPG and ssh-agent lower it,
+// and end if they are refused.
+const CORE_DUMPS: &str = "the limit stays 1, with which the kernel starts no core_pattern program";
+
 const fn row(name: &'static str, x86_64: u16, aarch64: u16, groups: &str, verdict: Verdict) -> (&'static str, Call) {
     (name, Call { name: (0, 0), x86_64, aarch64, groups: in_groups(groups), verdict })
 }
@@ -312,7 +339,7 @@ const ROWS: &[(&str, Call)] = &[
     row("munmap", 11, 215, "default", IN),
     row("nanosleep", 35, 101, "default", IN),
     row("pause", 34, NO, "default", IN),
-    row("prlimit64", 302, 261, "default", IN),
+    row("prlimit64", 302, 261, "default", limited(Limit::PrlimitCore, CORE_DUMPS)),
     row("restart_syscall", 219, 128, "default", IN),
     row("rseq", 334, 293, "default", IN),
     row("rseq_slice_yield", 471, 471, "default", IN),
@@ -347,15 +374,15 @@ const ROWS: &[(&str, Call)] = &[
     // @file-system
     row("access", 21, NO, "file-system", IN),
     row("chdir", 80, 49, "file-system", IN),
-    row("chmod", 90, NO, "file-system", IN),
-    row("creat", 85, NO, "file-system", IN),
+    row("chmod", 90, NO, "file-system", limited(Limit::Mode { mode: 1 }, SET_UID)),
+    row("creat", 85, NO, "file-system", limited(Limit::Mode { mode: 1 }, SET_UID)),
     row("faccessat", 269, 48, "file-system", IN),
     row("faccessat2", 439, 439, "file-system", IN),
     row("fallocate", 285, 47, "file-system", IN),
     row("fchdir", 81, 50, "file-system", IN),
-    row("fchmod", 91, 52, "file-system", IN),
-    row("fchmodat", 268, 53, "file-system", IN),
-    row("fchmodat2", 452, 452, "file-system", IN),
+    row("fchmod", 91, 52, "file-system", limited(Limit::Mode { mode: 1 }, SET_UID)),
+    row("fchmodat", 268, 53, "file-system", limited(Limit::Mode { mode: 2 }, SET_UID)),
+    row("fchmodat2", 452, 452, "file-system", limited(Limit::Mode { mode: 2 }, SET_UID)),
     row("fcntl", 72, 25, "file-system", IN),
     row("fgetxattr", 193, 10, "file-system", IN),
     row("file_getattr", 468, 468, "file-system", IN),
@@ -386,22 +413,22 @@ const ROWS: &[(&str, Call)] = &[
     row("lremovexattr", 198, 15, "file-system", IN),
     row("lsetxattr", 189, 6, "file-system", IN),
     row("lstat", 6, NO, "file-system", IN),
-    row("mkdir", 83, NO, "file-system", IN),
-    row("mkdirat", 258, 34, "file-system", IN),
-    row("mknod", 133, NO, "file-system", IN),
-    row("mknodat", 259, 33, "file-system", IN),
+    row("mkdir", 83, NO, "file-system", limited(Limit::Mode { mode: 1 }, SET_UID)),
+    row("mkdirat", 258, 34, "file-system", limited(Limit::Mode { mode: 2 }, SET_UID)),
+    row("mknod", 133, NO, "file-system", limited(Limit::Mode { mode: 1 }, SET_UID)),
+    row("mknodat", 259, 33, "file-system", limited(Limit::Mode { mode: 2 }, SET_UID)),
     row("newfstatat", 262, 79, "file-system", IN),
-    row("open", 2, NO, "file-system", IN),
+    row("open", 2, NO, "file-system", limited(Limit::Creation { flags: 1 }, SET_UID)),
     row("open_tree", 428, 428, "file-system", out_but(NESTED | SYS_ADMIN, "mounts are the launcher's")),
-    row("openat", 257, 56, "file-system", IN),
-    row("openat2", 437, 437, "file-system", IN),
+    row("openat", 257, 56, "file-system", limited(Limit::Creation { flags: 2 }, SET_UID)),
+    row("openat2", 437, 437, "file-system", absent_but(NESTED | SET_ID, "its mode cannot be seen; libraries then use openat")),
     row("readlink", 89, NO, "file-system", IN),
     row("readlinkat", 267, 78, "file-system", IN),
     row("removexattr", 197, 14, "file-system", IN),
     row("removexattrat", 466, 466, "file-system", IN),
     row("rename", 82, NO, "file-system", IN),
     row("renameat", 264, 38, "file-system", IN),
-    row("renameat2", 316, 276, "file-system", IN),
+    row("renameat2", 316, 276, "file-system", limited(Limit::Whiteout, "a whiteout is a device node; nothing but an overlay file system in user space makes one, and it then uses mknod")),
     row("rmdir", 84, NO, "file-system", IN),
     row("setxattr", 188, 5, "file-system", IN),
     row("setxattrat", 463, 463, "file-system", IN),
@@ -571,7 +598,7 @@ const ROWS: &[(&str, Call)] = &[
     row("set_mempolicy", 238, 237, "resources", IN),
     row("set_mempolicy_home_node", 450, 450, "resources", IN),
     row("setpriority", 141, 140, "resources", limited(Limit::Priority, "process group 0 can be the caller's, which is not the command's to slow down")),
-    row("setrlimit", 160, 164, "resources", IN),
+    row("setrlimit", 160, 164, "resources", limited(Limit::SetCore, CORE_DUMPS)),
 
     // @setuid
     row("setgid", 106, 144, "setuid", IN),

@@ -11,6 +11,7 @@ mod kernel;
 mod kit;
 mod launch;
 mod leftovers;
+mod metadata;
 mod network;
 mod outside;
 mod peers;
