@@ -439,6 +439,60 @@ fn roots_jail_writes_processes_files_alone(version: &str) {
     assert_eq!(outcome.out, format!("2\n{walked}500\nLinux0\n"), "{outcome:#?}");
 }
 
+/// Crashes, and what the kernel starts for them, which would be root outside the jail.
+/// core_pattern is one for the whole machine: this machine's is not touched.
+const CRASHES: &str = r#"
+printf '#!/bin/sh\necho "started as $(id -u)" >/run/started\n' >/handler
+chmod 755 /handler
+echo '|/handler' >/proc/sys/kernel/core_pattern
+crash='kill -SEGV $$'
+started() {
+    for i in 1 2 3 4 5; do [ -e /run/started ] || sleep 0.1; done
+    cat /run/started 2>/dev/null || echo 'not started'
+    rm -f /run/started
+}
+tries() { echo "$*:"; as-user "$@" >/dev/null 2>&1; echo "$?, $(started)"; }
+tries sh -c "$crash"
+tries jail -- sh -c "$crash"
+tries jail -- sh -c "ulimit -c 0; $crash"
+tries jail -- sh -c "ulimit -S -c 0; ulimit -H -c 0; sh -c '$crash'"
+tries jail --as-root --nested -- sh -c "ulimit -c 0; $crash"
+tries jail --nested -- unshare -U sh -c "ulimit -c 0; $crash"
+tries jail --rlimit core=0 -- sh -c "$crash"
+tries jail --rlimit core=unlimited -- sh -c "ulimit -c 0; $crash"
+tries jail --seccomp none -- sh -c "$crash"
+jail -- sh -c "ulimit -c 0; $crash" >/dev/null 2>&1; echo "root: $?, $(started)"
+as-user sh -c 'ulimit -c 0; jail -- true; echo $?; jail --rlimit core=0 -- true; echo $?' 2>&1
+echo core >/proc/sys/kernel/core_pattern
+as-user sh -c 'ulimit -c 0; jail -- true; echo $?'
+cd /tmp
+as-user sh -c "jail --rw . -- sh -c '$crash'" >/dev/null 2>&1; ls
+as-user sh -c "ulimit -c unlimited; jail --rw . --rlimit core=unlimited -- sh -c '$crash'" >/dev/null 2>&1; ls | sed 's/[.].*//'
+"#;
+
+fn crashes_start_nothing_outside(version: &str) {
+    let Some(outcome) = vm(version, CRASHES, &[]) else { return };
+    let crash = "kill -SEGV $$";
+    let expected = format!(
+        "sh -c {crash}:\n139, started as 0\n\
+         jail -- sh -c {crash}:\n139, not started\n\
+         jail -- sh -c ulimit -c 0; {crash}:\n139, not started\n\
+         jail -- sh -c ulimit -S -c 0; ulimit -H -c 0; sh -c '{crash}':\n139, not started\n\
+         jail --as-root --nested -- sh -c ulimit -c 0; {crash}:\n139, not started\n\
+         jail --nested -- unshare -U sh -c ulimit -c 0; {crash}:\n139, not started\n\
+         jail --rlimit core=0 -- sh -c {crash}:\n139, started as 0\n\
+         jail --rlimit core=unlimited -- sh -c ulimit -c 0; {crash}:\n139, started as 0\n\
+         jail --seccomp none -- sh -c {crash}:\n139, not started\n\
+         root: 139, not started\n\
+         jail: keep core dumps inside: the caller's hard core limit is 0, with which the kernel starts the program of \
+         kernel.core_pattern outside\n\
+         jail: refused by the kernel; raise the hard limit to 1 or more (limits.conf(5), or prlimit --core=1 jail ... as root), \
+         or let crashes inside start that program with --rlimit core=0\n\
+         125\n0\n0\ncore\n"
+    );
+    assert_eq!(outcome.out, expected, "{outcome:#?}");
+}
+
 macro_rules! on {
     ($name:ident, $version:literal) => {
         mod $name {
@@ -475,6 +529,10 @@ macro_rules! on {
             #[test]
             fn roots_jail_writes_processes_files_alone() {
                 super::roots_jail_writes_processes_files_alone($version);
+}
+
+            fn crashes_start_nothing_outside() {
+                super::crashes_start_nothing_outside($version);
             }
 
             #[test]

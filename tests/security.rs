@@ -20,6 +20,8 @@ const TRIED: &[(&str, &str)] = &[
     ("make a file where nothing is shown", "echo x >$S/made"),
     ("give a file shown read-only another mode", "chmod 640 $S/shown && echo OPEN"),
     ("write to the file that is its standard input", "echo x >>/proc/self/fd/0 && echo OPEN"),
+    ("give the file that is its standard input another mode", "chmod 640 /proc/self/fd/0 && echo OPEN"),
+    ("make the file that is its standard input set-user-ID", "chmod 4640 /proc/self/fd/0 && echo OPEN"),
     ("signal a process outside by its number", "kill -0 $OTHER && echo OPEN"),
     ("signal its process group, with members outside", "trap '' USR1; kill -USR1 0"),
     ("read the environment of a process outside", "grep -q hunter2 /proc/$OTHER/environ && echo OPEN"),
