@@ -28,8 +28,12 @@ fn main() {
         other => panic!("src/syscalls.rs has no system-call numbers of {other:?}"),
     };
     let limits = |limit| Some(leaf::leaf(limit).expect("each limit compiles"));
-    let program = seccomp::compile(arch, |call| seccomp::treatment(call, 0), &limits).expect("the default policy compiles");
-    let default = format!("static DEFAULT: [sock_filter; {}] = [{}];\n", program.len(), written(&program));
+    let policy = |name, powers| {
+        let program = seccomp::compile(arch, |call| seccomp::treatment(call, powers), &limits).expect("the policy compiles");
+        let program = leaf::shorter(&program);
+        format!("static {name}: [sock_filter; {}] = [{}];\n", program.len(), written(&program))
+    };
+    let (default, set_id) = (policy("DEFAULT", 0), policy("DEFAULT_WITH_SET_ID", syscalls::SET_ID));
     let mut limited = String::from("static LIMITED: &[(Limit, &[sock_filter])] = &[\n");
     for limit in leaf::all() {
         let leaf = limits(limit).unwrap_or_default();
@@ -37,7 +41,7 @@ fn main() {
     }
     limited.push_str("];\n");
     let dir = std::env::var_os("OUT_DIR").expect("cargo sets it");
-    for (file, text) in [("filter.rs", default), ("limited.rs", limited)] {
+    for (file, text) in [("filter.rs", default), ("set_id.rs", set_id), ("limited.rs", limited)] {
         std::fs::write(Path::new(&dir).join(file), text).expect("write what was compiled");
     }
 }

@@ -4,10 +4,11 @@ use seccompiler::sock_filter;
 
 use crate::error::{Asked, Error, Layer, Words};
 use crate::seccomp::{self, EPERM, Program, Treatment};
-use crate::syscalls::{Arch, CALLS, Call, Limit, Powers, find, groups};
+use crate::syscalls::{Arch, CALLS, Call, Limit, Powers, SET_ID, find, groups};
 use crate::text::{about, nearest};
 
 include!(concat!(env!("OUT_DIR"), "/filter.rs"));
+include!(concat!(env!("OUT_DIR"), "/set_id.rs"));
 include!(concat!(env!("OUT_DIR"), "/limited.rs"));
 
 /// The machine that this program is for.
@@ -231,7 +232,9 @@ pub fn filter(powers: Powers, changes: &[Change]) -> Result<Filter, Error> {
             Treatment::Allow | Treatment::Limit(_) => filter.allowed.push(call.name()),
         }
     }
-    if [&filter.allowed, &filter.refused, &filter.answered].into_iter().any(|calls| !calls.is_empty()) {
+    if powers == SET_ID && changes.is_empty() {
+        filter.program = Program::Borrowed(&DEFAULT_WITH_SET_ID);
+    } else if [&filter.allowed, &filter.refused, &filter.answered].into_iter().any(|calls| !calls.is_empty()) {
         let compiled = seccomp::compile(HERE, treat, &limited);
         filter.program = Program::Owned(compiled.ok_or_else(|| {
             let error = Error::usage(None, "arguments are to decide by which nothing was compiled", "report this as a bug");
@@ -292,8 +295,12 @@ mod tests {
 
     #[test]
     fn the_default_is_what_was_compiled_when_the_program_was_built() {
-        let compiled = seccomp::compile(HERE, |call| seccomp::treatment(call, 0), &limited).unwrap();
-        assert_eq!(compiled, DEFAULT);
+        for (powers, program) in [(0, &DEFAULT[..]), (SET_ID, &DEFAULT_WITH_SET_ID)] {
+            let compiled = seccomp::compile(HERE, |call| seccomp::treatment(call, powers), &limited).unwrap();
+            assert_eq!(leaf::shorter(&compiled), program);
+            assert!(program.len() < compiled.len());
+            assert_eq!(filter(powers, &[]).unwrap().program, program);
+        }
         for limit in leaf::all() {
             assert_eq!(limited(limit), leaf::leaf(limit).ok(), "{limit:?}");
         }

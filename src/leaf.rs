@@ -212,9 +212,9 @@ fn then(mut first: BpfProgram, mut second: BpfProgram) -> BpfProgram {
 }
 
 /// Returns the same program without jumps that lead to a jump, without repeated answers
-/// and without what is never reached: a third less. The kernel copies and translates each
-/// instruction at each launch.
-fn shorter(program: &[sock_filter]) -> BpfProgram {
+/// and without what is never reached; or `program`, where a jump would get too long. The
+/// kernel copies, checks and translates each instruction at each launch.
+pub fn shorter(program: &[sock_filter]) -> BpfProgram {
     let is_jump = |at: &sock_filter| [IF_EQUAL, IF_ABOVE, IF_AT_LEAST].contains(&at.code);
     let offset = |k: u32| usize::try_from(k).unwrap_or(usize::MAX / 2);
     // Where a jump to `at` ends. Equal answers are one, the last.
