@@ -180,8 +180,12 @@ impl<'a> State<'a> {
     /// Opens a path inside. Plans hold paths without links; a link that someone
     /// put there since is refused, as is anything that leads out of the root.
     fn inside(&self, path: &CStr) -> Result<OwnedFd, Errno> {
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
-        openat2(self.root()?, below_root(path), flags, Mode::empty(), RESOLVE | ResolveFlags::BENEATH)
+        let (root, path, flags) = (self.root()?, below_root(path), OFlags::PATH | OFlags::CLOEXEC);
+        match openat2(root, path, flags, Mode::empty(), RESOLVE | ResolveFlags::BENEATH) {
+            // A jail or a container around this one refuses the call.
+            Err(Errno::NOSYS) => walk(root, path),
+            done => done,
+        }
     }
 
     /// Opens the directory inside that `path` lies in, and gives the last name, too.
@@ -740,6 +744,23 @@ fn below_root(path: &CStr) -> &CStr {
         Ok(rest) if !rest.is_empty() => rest,
         Ok(_) | Err(_) => c".",
     }
+}
+
+/// Opens `path` below `root` name by name, and gives the errors of openat2 where it meets
+/// a link or `..`.
+fn walk(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut at = openat(root, c".", flags, Mode::empty())?;
+    for name in path.to_bytes().split(|b| *b == b'/').filter(|name| !name.is_empty() && *name != b".") {
+        if name == b".." {
+            return Err(Errno::XDEV);
+        }
+        at = openat(&at, name, flags, Mode::empty())?;
+        if FileType::from_raw_mode(fstat(&at)?.st_mode) == FileType::Symlink {
+            return Err(Errno::LOOP);
+        }
+    }
+    Ok(at)
 }
 
 /// The directory that `path` (absolute) lies in, nothing for `/`, and its last name.

@@ -536,3 +536,17 @@ fn what_is_closed_is_told() {
     assert_eq!(bare("--allow-syscall shmget --allow-syscall shmctl", script).good(), "0");
     sh("--degrade pid --allow-syscall shmget", "true").refused(&["allowed anyway"]);
 }
+
+#[test]
+fn a_jail_in_a_jail_goes_without_namespaces() {
+    let s = Scratch::new();
+    s.file("shown", "shown");
+    let programs = jail().parent().unwrap().display();
+    let outer = format!("--ro-bind {programs} /programs --ro-bind . /data");
+    let inner = |flags: &str, script: &str| {
+        sh_in(&s.0, &outer, &format!("/programs/jail --degrade namespaces {flags} -- sh -c '{script}'"))
+    };
+    assert_eq!(inner("--ro /data", "cat /data/shown").good(), "shown");
+    assert_ne!(inner("", "cat /data/shown").status, 0);
+    assert_ne!(inner("--ro /data", "echo x >/data/shown").status, 0);
+}
