@@ -152,6 +152,7 @@ impl fmt::Display for Op {
                 f.write_str("system calls by the default policy (seccomp)")?;
                 for (what, calls) in [
                     ("allowed, too", &filter.allowed),
+                    ("the set-user-ID bit allowed in", &filter.set_id),
                     ("refused, too", &filter.refused),
                     ("answered as done where one id cannot do it", &filter.answered),
                 ] {

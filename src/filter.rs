@@ -186,6 +186,8 @@ pub struct Filter {
     pub program: Program,
     /// What is allowed, or more of it, that the default policy refuses.
     pub allowed: Vec<&'static str>,
+    /// The calls that may set the set-user-ID bit, which the default policy refuses.
+    pub set_id: Vec<&'static str>,
     /// What is refused, or refused otherwise.
     pub refused: Vec<&'static str>,
     /// What is answered as done, or some of it.
@@ -202,7 +204,8 @@ pub fn limited(limit: Limit) -> Option<Vec<sock_filter>> {
 /// The default policy.
 pub fn default() -> Filter {
     let none = Vec::new;
-    Filter { program: Program::Borrowed(&DEFAULT), allowed: none(), refused: none(), answered: none(), told: false }
+    let program = Program::Borrowed(&DEFAULT);
+    Filter { program, allowed: none(), set_id: none(), refused: none(), answered: none(), told: false }
 }
 
 /// Compiles it, unless nothing is changed.
@@ -216,8 +219,12 @@ pub fn filter(powers: Powers, changes: &[Change]) -> Result<Filter, Error> {
     }
     let treat = |call: &Call| treatment(call, powers, changes.iter());
     for call in CALLS.iter().filter(|call| call.number(HERE).is_some()) {
+        let by_default = seccomp::treatment(call, 0);
         match treat(call) {
-            treatment if treatment == seccomp::treatment(call, 0) => {}
+            treatment if treatment == by_default => {}
+            Treatment::Allow if matches!(by_default, Treatment::Limit(Limit::Mode { .. } | Limit::Creation { .. })) => {
+                filter.set_id.push(call.name());
+            }
             Treatment::Refuse(_)
             | Treatment::Limit(
                 Limit::Internet
@@ -234,7 +241,7 @@ pub fn filter(powers: Powers, changes: &[Change]) -> Result<Filter, Error> {
     }
     if powers == SET_ID && changes.is_empty() {
         filter.program = Program::Borrowed(&DEFAULT_WITH_SET_ID);
-    } else if [&filter.allowed, &filter.refused, &filter.answered].into_iter().any(|calls| !calls.is_empty()) {
+    } else if [&filter.allowed, &filter.set_id, &filter.refused, &filter.answered].into_iter().any(|calls| !calls.is_empty()) {
         let compiled = seccomp::compile(HERE, treat, &limited);
         filter.program = Program::Owned(compiled.ok_or_else(|| {
             let error = Error::usage(None, "arguments are to decide by which nothing was compiled", "report this as a bug");
