@@ -15,7 +15,7 @@ use rustix::fs::{
     readlinkat, statat,
 };
 use rustix::io::Errno;
-use rustix::process::{Resource, getcwd, getegid, geteuid, getgid, getgroups, getrlimit, getuid};
+use rustix::process::{getcwd, getegid, geteuid, getgid, getgroups, getuid};
 use rustix::thread::{CapabilitySet, CpuSet, capabilities, sched_getaffinity};
 
 use crate::error::{Error, Layer};
@@ -384,7 +384,8 @@ impl Host {
 
     /// True if the caller's hard core limit is not 0, so that the command's can be 1.
     pub fn may_limit_core_dumps(&self) -> bool {
-        self.descriptors.is_some() || getrlimit(Resource::Core).maximum != Some(0)
+        // An error is for the call that sets it to tell.
+        self.descriptors.is_some() || !matches!(sys::limit_on(libc::RLIMIT_CORE), Ok((_, 0)))
     }
 
     /// True if the kernel gives core dumps to a program, or if the pattern that says so
@@ -573,7 +574,7 @@ pub fn privileged() -> Error {
 pub fn few_descriptors(mut error: Error) -> Error {
     const ENOUGH: u64 = 24;
     let is_told = error.errno == Some(Errno::MFILE.raw_os_error()) || error.layer == Layer::CommandLine;
-    if let (false, Some(limit @ ..ENOUGH)) = (is_told, getrlimit(Resource::Nofile).current) {
+    if let (false, Ok((limit @ ..ENOUGH, _))) = (is_told, sys::limit_on(libc::RLIMIT_NOFILE)) {
         error.remedy = format!("{}; but first raise ulimit -n, which is {limit}", error.remedy).into();
     }
     error

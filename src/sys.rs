@@ -327,6 +327,17 @@ pub(crate) fn inherited(fd: RawFd) -> Option<BorrowedFd<'static>> {
     Some(unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
+/// Returns the soft and the hard limit of this process on `resource` (RLIMIT_*). rustix's
+/// getrlimit panics where a filter around the launcher refuses the call.
+pub(crate) fn limit_on(resource: impl Into<c_long>) -> Result<(u64, u64)> {
+    let mut limit = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    let new: *const libc::rlimit64 = ptr::null();
+    // SAFETY: the kernel writes to `limit`, which lives longer than the call, and reads no
+    // new limit.
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource.into(), new, &raw mut limit) })?;
+    Ok((limit.rlim_cur, limit.rlim_max))
+}
+
 /// Has descriptor `fd`, which the caller of the program left open, be `other`.
 pub(crate) fn replace(fd: RawFd, other: BorrowedFd<'_>) -> Result<()> {
     // SAFETY: an inherited descriptor is owned by nothing in this program, which

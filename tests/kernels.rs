@@ -358,35 +358,16 @@ fn sockets_and_fifos_of_the_host(version: &str) {
     let newer = format!("as-user jail -- unix calls 470 {last}");
     let tries: Vec<&str> = REACHED.iter().map(|(words, _)| *words).collect();
     let check = r"as-user jail --check | grep -o 'ABI.*\|Linux 7.1 .*'";
-    let script = format!(
-        "{PLACES}
-{check}
-{}
-{newer}",
-        tries.join(
-            "
-"
-        )
-    );
+    let script = format!("{PLACES}\n{check}\n{}\n{newer}", tries.join("\n"));
     let Some(outcome) = vm(version, &script, &[&program]) else { return };
     let by_path = version == "7.3";
     let abi = match version {
-        "6.1" => {
-            "ABI 2: files
-"
-        }
-        "6.12" => {
-            "ABI 6: files, truncating, TCP ports, device ioctls, signals and abstract sockets
-"
-        }
-        _ => {
-            "ABI 11: files, truncating, TCP ports, device ioctls, signals and abstract sockets, Unix sockets by path
-"
-        }
+        "6.1" => "ABI 2: files\n",
+        "6.12" => "ABI 6: files, truncating, TCP ports, device ioctls, signals and abstract sockets\n",
+        _ => "ABI 11: files, truncating, TCP ports, device ioctls, signals and abstract sockets, Unix sockets by path\n",
     };
     let has = outcome.good().strip_prefix(abi).expect(&outcome.out);
-    let hint = "Linux 7.1 adds Unix sockets by path: it refuses connections to those in read-only places
-";
+    let hint = "Linux 7.1 adds Unix sockets by path: it refuses connections to those in read-only places\n";
     let given = if by_path { has } else { has.strip_prefix(hint).expect(has) };
     let lines: Vec<&str> = given.lines().map(str::trim).collect();
     assert_eq!(lines.len(), REACHED.len() + 1, "{outcome:#?}");
@@ -529,8 +510,9 @@ macro_rules! on {
             #[test]
             fn roots_jail_writes_processes_files_alone() {
                 super::roots_jail_writes_processes_files_alone($version);
-}
+            }
 
+            #[test]
             fn crashes_start_nothing_outside() {
                 super::crashes_start_nothing_outside($version);
             }
