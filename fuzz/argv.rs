@@ -106,7 +106,7 @@ fuzz_target!(|data: &[u8]| {
     // What follows the first NUL pair is the file of --args.
     let cut = data.windows(2).position(|pair| pair == [0, 0]).unwrap_or(data.len());
     let (line, file) = (&data[..cut], data.get(cut + 2..).unwrap_or(&[]));
-    let parse = || args::parse(words(line), &|_| Ok(file.to_owned()));
+    let parse = || args::parse(words(line), &mut |_| Ok(file.to_owned()));
     let (Ok(typed), Ok(mut reversed)) = (parse(), parse()) else { return };
     reversed.flags.reverse();
     assert_eq!(explained(typed, &host), explained(reversed, &host), "the order of flags matters");

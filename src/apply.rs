@@ -34,6 +34,7 @@ use crate::landlock::{self, Ruleset};
 use crate::loopback;
 use crate::orphans::Children;
 use crate::overlay::{self, Entry, Kept, Owners, Unfit};
+use crate::own_file;
 use crate::plan::{Mapped, Op, Over, Range};
 use crate::policy::Access;
 use crate::pty;
@@ -58,6 +59,8 @@ pub(crate) struct State<'a> {
     pub(crate) clock: Option<&'a Clock>,
     /// The pipe to the launcher, whose other end only the launcher holds.
     pub(crate) report: BorrowedFd<'a>,
+    /// Which of descriptors 0, 1 and 2 the caller closed. The host's `/` is open there.
+    pub(crate) placeholders: [bool; 3],
     /// A pipe on which the launcher says that the network stands.
     pub(crate) go: Option<OwnedFd>,
     /// Tells the launcher which process is the command's.
@@ -116,6 +119,7 @@ impl<'a> State<'a> {
             arguments,
             clock,
             report,
+            placeholders: [false; 3],
             go: None,
             greeter: None,
             cgroup: None,
@@ -252,6 +256,7 @@ impl<'a> State<'a> {
 
     fn do_it(&mut self, op: &'a Op) -> Result<(), Errno> {
         match op {
+            Op::RunFromCopy { args_files, only_make } => own_file::run_from_copy(args_files, *only_make, self.arguments),
             Op::Gather { fd } => gather(*fd),
             Op::DropGroups => set_thread_groups(&[]),
             Op::MakeCgroup { parent, move_callers, limits } => {
@@ -529,7 +534,13 @@ impl<'a> State<'a> {
             Op::Rlimit { limit } => setrlimit(limit.resource, Rlimit { current: limit.soft, maximum: limit.hard }),
             Op::Umask { mask } => sys::umask(*mask).map(drop),
             Op::Processors { set } => run_on(set),
-            Op::CloseDescriptors { keep } => self.close_all_but(3, keep),
+            Op::CloseDescriptors { keep } => {
+                // The kernel closes them in exec only after it has opened the interpreter of a
+                // script: `#!/proc/self/fd/0/home/...` would execute any file of the host.
+                let placeholders = (0..).zip(self.placeholders).filter(|(_, placeholder)| *placeholder);
+                placeholders.filter_map(|(fd, _)| sys::inherited(fd)).for_each(sys::close);
+                self.close_all_but(3, keep)
+            }
             Op::Ruleset { abi, ruleset } => {
                 self.ruleset = Some(self.rules(*abi, ruleset)?);
                 Ok(())

@@ -40,6 +40,8 @@ pub struct Typed {
     pub flags: Vec<Given>,
     /// The command and its arguments.
     pub command: Vec<OsString>,
+    /// The content of each `--args` file, in the order given.
+    pub args_files: Vec<Vec<u8>>,
 }
 
 /// Reads the words after the program's name. `read` gives a file's content.
@@ -47,7 +49,7 @@ pub struct Typed {
 /// # Errors
 /// An unknown flag, a missing or needless value, a flag given twice that may be
 /// given once, an `--args` file that cannot be read or holds a command.
-pub fn parse(words: Vec<OsString>, read: &dyn Fn(&OsStr) -> Result<Vec<u8>, String>) -> Result<Typed, Error> {
+pub fn parse(words: Vec<OsString>, read: &mut dyn FnMut(&OsStr) -> Result<Vec<u8>, String>) -> Result<Typed, Error> {
     let mut typed = Typed::default();
     typed.command = parse_into(words, &mut typed.flags)?;
 
@@ -73,6 +75,7 @@ pub fn parse(words: Vec<OsString>, read: &dyn Fn(&OsStr) -> Result<Vec<u8>, Stri
         if flags[start..].iter().any(|given| given.flag.long == "args") {
             return Err(Error::usage(asked, "holds --args itself", "name every file on the command line"));
         }
+        typed.args_files.push(bytes);
     }
     if let Some(file) = files.iter().find(|file| file.values[0] == "-") {
         if let Some(other) = flags.iter().find(|given| given.flag.long == "file" && given.values[0] == "0") {
@@ -211,7 +214,7 @@ mod tests {
         line.split(' ').map(OsString::from).collect()
     }
     fn typed(line: &str) -> Result<Typed, Error> {
-        parse(words(line), &|_| Ok(b"# a comment\n--net\nhost\n\n--ro=/x y\n".to_vec()))
+        parse(words(line), &mut |_| Ok(b"# a comment\n--net\nhost\n\n--ro=/x y\n".to_vec()))
     }
     fn refused(line: &str) -> String {
         typed(line).expect_err(line).to_string()
@@ -278,7 +281,7 @@ mod tests {
 
     #[test]
     fn an_error_in_a_file_names_the_file() {
-        let said = |file: &'static str| parse(words("--args f x"), &|_| Ok(file.into())).unwrap_err().to_string();
+        let said = |file: &'static str| parse(words("--args f x"), &mut |_| Ok(file.into())).unwrap_err().to_string();
         assert!(said("--bogus\n").starts_with("jail: --bogus: read --args f: unknown flag\n"));
         assert!(said("--rw").starts_with("jail: --rw: read --args f: PATH is missing\n"));
         assert!(said("--rw .\n").ends_with("as a word of its own (in a file, a line of its own), or after ="));
@@ -286,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_command_in_a_file_is_refused() {
-        let error = parse(words("--args f x"), &|_| Ok(b"ls\n".to_vec())).unwrap_err();
+        let error = parse(words("--args f x"), &mut |_| Ok(b"ls\n".to_vec())).unwrap_err();
         assert!(error.to_string().contains("ls is not a flag"));
     }
 }

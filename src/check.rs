@@ -287,6 +287,7 @@ fn bare(namespaces: i32, ops: Vec<Op>) -> Plan {
 /// A directory cannot be executed: who comes to try has done all before.
 fn nothing_to_execute(plan: &mut Plan) {
     plan.command.candidates = vec![CString::from(c"/")];
+    plan.stay_in_this_process();
 }
 
 fn try_out(plan: &Plan, arguments: &Arguments, signs: &Signs) -> Result<(), Error> {

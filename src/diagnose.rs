@@ -34,6 +34,8 @@ pub struct Signs {
     pub apparmor_restricts: bool,
     /// The packages' profile, which excepts /usr/bin/jail from that, is on this machine.
     pub apparmor_profile: bool,
+    /// vm.memfd_noexec is 2 (Linux 6.3).
+    pub memfd_noexec: bool,
     /// A seccomp filter is on this process.
     pub filtered: bool,
     /// Something is mounted over a part of /proc.
@@ -73,6 +75,7 @@ impl Signs {
             userns_clone_off: is("/proc/sys/kernel/unprivileged_userns_clone", "0"),
             apparmor_restricts: is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1"),
             apparmor_profile: rustix::fs::stat("/etc/apparmor.d/jail").is_ok(),
+            memfd_noexec: is("/proc/sys/vm/memfd_noexec", "2"),
             filtered: file("/proc/self/status").lines().any(|line| line == "Seccomp:\t2"),
             proc_masked: points().any(|point| point.starts_with("/proc/")),
             proc: !mounts.is_empty(),
@@ -317,6 +320,18 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, Words) {
     let files = |remedy: &'static str| (Layer::Files, remedy.into());
     let system = || refused(errno, signs).unwrap_or_else(|| unknown(signs));
     match op {
+        Op::RunFromCopy { .. } => match errno {
+            Errno::NOENT => (Layer::Container, "/proc is not mounted here: mount it, jail opens /proc/self/exe".into()),
+            Errno::ACCESS if signs.memfd_noexec => (
+                Layer::KernelSetting,
+                "vm.memfd_noexec is 2, against executable files in memory: sysctl -w vm.memfd_noexec=1 as root, or leave the flag out".into(),
+            ),
+            Errno::ACCESS => files("the caller must be allowed to read the file of jail: chmod a+r it, or leave the flag out"),
+            Errno::FBIG => files("the copy is larger than a limit allows: raise ulimit -f, or leave the flag out"),
+            Errno::LOOP => (Layer::Kernel, "/proc/self/exe does not lead to the copy that was executed: start jail by its path".into()),
+            Errno::NOSYS => (Layer::Kernel, "it is built without memfd_create (CONFIG_MEMFD_CREATE): leave the flag out here".into()),
+            _ => system(),
+        },
         Op::MapIds { .. } | Op::MapSubids { .. } if !signs.proc => {
             (Layer::Container, "/proc is not mounted here: mount it, jail writes /proc/self/uid_map".into())
         }

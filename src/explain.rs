@@ -44,6 +44,7 @@ fn ranges(f: &mut fmt::Formatter<'_>, ranges: &[Range]) -> fmt::Result {
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::RunFromCopy { .. } => f.write_str("run from a sealed copy, to keep the launcher's own file from the command"),
             Self::Gather { fd } => write!(f, "read descriptor {fd} to its end"),
             Self::DropGroups => f.write_str("drop supplementary groups"),
             Self::MakeCgroup { parent, limits, .. } => {
@@ -179,6 +180,7 @@ impl Op {
     /// A word for programs, stable.
     fn name(&self) -> &'static str {
         match self {
+            Self::RunFromCopy { .. } => "run-from-copy",
             Self::Gather { .. } => "gather",
             Self::DropGroups => "drop-groups",
             Self::MakeCgroup { .. } => "make-cgroup",
@@ -270,7 +272,8 @@ impl Op {
             | Self::Restrict { dest, .. }
             | Self::Chdir { path: dest } => (None, Some(dest)),
             Self::RootMemory => (None, Some(c"/")),
-            Self::Gather { .. }
+            Self::RunFromCopy { .. }
+            | Self::Gather { .. }
             | Self::DropGroups
             | Self::MakeCgroup { .. }
             | Self::EnterCgroup

@@ -1,7 +1,7 @@
 //! What this machine is: facts that are read and never changed. The plan asks
 //! here and nowhere else; tests hand it a machine that they made up.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 #[cfg(any(test, fuzzing))]
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, OsStr, OsString};
@@ -22,6 +22,7 @@ use crate::error::{Error, Layer};
 use crate::helper::{self, Unusable};
 use crate::index::Index;
 use crate::loopback;
+use crate::own_file::{self, OwnFile};
 use crate::policy::Degradable;
 use crate::resolver::{self, Unresolved};
 #[cfg(any(test, fuzzing))]
@@ -120,6 +121,7 @@ pub struct Host {
     pub cwd: Result<PathBuf, Errno>,
     /// The caller's environment.
     pub env: Vec<(OsString, OsString)>,
+    own_file: OnceCell<Option<OwnFile>>,
     files: Files,
     descriptors: Option<Vec<i32>>,
     #[cfg(any(test, fuzzing))]
@@ -155,6 +157,7 @@ impl Host {
             lacks: Vec::new(),
             cwd: current_dir(),
             env: sys::environment(),
+            own_file: OnceCell::new(),
             files: Files::Machine(RefCell::new(Index::new())),
             descriptors: None,
             #[cfg(any(test, fuzzing))]
@@ -187,6 +190,27 @@ impl Host {
             #[cfg(any(test, fuzzing))]
             Files::Given(files) => files.get(path).cloned().unwrap_or(Fact::Missing),
         }
+    }
+
+    /// The file that this process executes, read when first needed; None where /proc,
+    /// which leads to it, is not there.
+    pub fn own_file(&self) -> Option<&OwnFile> {
+        self.own_file.get_or_init(|| OwnFile::observe().ok()).as_ref()
+    }
+
+    /// True if that file is the host's `source` or lies below it, as far as can be known.
+    pub fn own_file_lies_below(&self, source: &CStr) -> bool {
+        let source = Path::new(OsStr::from_bytes(source.to_bytes()));
+        match &self.files {
+            Files::Machine(_) => self.own_file().is_none_or(|own| own.lies_below(source)),
+            #[cfg(any(test, fuzzing))]
+            Files::Given(_) => self.own_file().and_then(|own| own.path.as_ref()).is_none_or(|own| own.starts_with(source)),
+        }
+    }
+
+    /// True if the caller executed the launcher through a descriptor.
+    pub fn is_started_by_descriptor(&self) -> bool {
+        self.descriptors.is_none() && own_file::is_by_descriptor()
     }
 
     /// What an earlier run with `--overlay` left in `changes` of what lies `below`
@@ -826,6 +850,13 @@ impl Host {
             lacks: Vec::new(),
             cwd: Ok("/home/u/proj".into()),
             env: env.map(|(n, v)| (n.into(), v.into())).into(),
+            own_file: OnceCell::from(Some(OwnFile {
+                copy: false,
+                path: Some("/usr/bin/jail".into()),
+                owner: 0,
+                mode: 0o755,
+                above: Vec::new(),
+            })),
             files: Files::Given(files),
             descriptors: Some(vec![0, 1, 2, 7, 8]),
             cgroups: Vec::new(),
@@ -842,6 +873,12 @@ impl Host {
 
 #[cfg(test)]
 impl Host {
+    /// Has the launcher's own file be the caller's, at `path`.
+    pub fn own(&mut self, path: &str) {
+        let own = OwnFile { copy: false, path: Some(path.into()), owner: self.uid, mode: 0o755, above: Vec::new() };
+        self.own_file = OnceCell::from(Some(own));
+    }
+
     /// Has `path` be refused by the kernel for a reason that is not its mode.
     pub fn deny(&mut self, path: &str) {
         if let Files::Given(files) = &mut self.files {

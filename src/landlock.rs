@@ -170,6 +170,42 @@ pub fn ruleset_alone(abi: u32, steps: &[Step], own_pids: bool, descriptors: Vec<
     ruleset
 }
 
+/// The host's file or directory that the rules let be executed, or let things below it be
+/// executed, because an operation shows it. The rule is for the inode, so that it holds
+/// for every path to it. What is shown read-only has no rule of its own.
+pub fn source_to_execute(op: &Op) -> Option<&CStr> {
+    let (Op::Bind { source, .. } | Op::Devices { source, .. } | Op::Device { source, .. } | Op::RootTree { source, .. }) = op
+    else {
+        return None;
+    };
+    rights(op, &[]).filter(|(_, rights)| rights & EXECUTE != 0).map(|_| source.as_c_str())
+}
+
+/// The host's source of what an operation mounts, and its place inside; also the place
+/// below which it forbids execution.
+pub fn places(op: &Op) -> (Option<&CStr>, Option<&CStr>) {
+    if let Op::RootTree { source, .. } = op {
+        (Some(source), Some(c"/"))
+    } else if let Op::Bind { source, dest, .. } | Op::Devices { source, dest } = op {
+        (Some(source), Some(dest))
+    } else if let Op::RootMemory | Op::RootOverlay { .. } = op {
+        (None, Some(c"/"))
+    } else if let Op::Hide { dest, .. }
+    | Op::Restrict { dest, noexec: true, .. }
+    | Op::Tmpfs { dest, .. }
+    | Op::Memory { dest, .. }
+    | Op::Device { dest, .. }
+    | Op::Devpts { dest }
+    | Op::Proc { dest }
+    | Op::Hosts { dest, .. }
+    | Op::Socket { dest, .. } = op
+    {
+        (None, Some(dest))
+    } else {
+        (None, None)
+    }
+}
+
 /// The place inside that an operation gives rights to, and which.
 fn rights<'a>(op: &'a Op, sealed: &[&CStr]) -> Option<(&'a CStr, u64)> {
     match op {
@@ -190,7 +226,8 @@ fn rights<'a>(op: &'a Op, sealed: &[&CStr]) -> Option<(&'a CStr, u64)> {
         Op::Socket { dest, .. } => Some((dest, RESOLVE_UNIX)),
         // Its files are written to and never made.
         Op::Proc { dest } => Some((dest, READ | WRITE_FILE | TRUNCATE)),
-        Op::Gather { .. }
+        Op::RunFromCopy { .. }
+        | Op::Gather { .. }
         | Op::DropGroups
         | Op::MakeCgroup { .. }
         | Op::KeepChanges { .. }

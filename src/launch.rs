@@ -109,7 +109,7 @@ pub fn run(
     if let Some(clock) = clock {
         clock.tick();
     }
-    keep_off_closed_streams().map_err(Failure::Prepare)?;
+    let placeholders = keep_off_closed_streams().map_err(Failure::Prepare)?;
     let (listener, greeter) = if record.is_some() || plan.pty || plan.trace.is_some() {
         greeting::pair().map(|(listener, greeter)| (Some(listener), Some(greeter))).map_err(Failure::Prepare)?
     } else {
@@ -118,6 +118,7 @@ pub fn run(
     // Nothing is reported of what is done outside.
     let mut state = State::new(arguments, CWD, clock);
     state.subordinate = plan.subordinate_uids();
+    state.placeholders = placeholders;
     state.tick();
     for (index, step) in plan.outside.iter().enumerate() {
         if let Err(errno) = state.perform(&step.op) {
@@ -226,12 +227,15 @@ pub fn run(
 }
 
 /// Where the caller closed 0, 1 or 2, puts something harmless there until exec,
-/// which closes it again: else a pipe of ours would be the command's stdout.
-fn keep_off_closed_streams() -> Result<(), Errno> {
+/// which closes it again: else a pipe of ours would be the command's stdout. Returns
+/// where.
+fn keep_off_closed_streams() -> Result<[bool; 3], Errno> {
+    let mut placeholders = [false; 3];
     loop {
         let fd = openat(CWD, c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-        if fd.as_raw_fd() > 2 {
-            return Ok(());
+        match usize::try_from(fd.as_raw_fd()).ok().and_then(|fd| placeholders.get_mut(fd)) {
+            Some(placeholder) => *placeholder = true,
+            None => return Ok(placeholders),
         }
         core::mem::forget(fd);
     }

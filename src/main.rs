@@ -44,6 +44,7 @@ mod loopback;
 mod near;
 mod orphans;
 mod overlay;
+mod own_file;
 mod pasta;
 mod place;
 mod plan;
@@ -74,6 +75,7 @@ mod wanted;
 use args::Typed;
 use error::{Error, FAILED, Layer, said};
 use host::Host;
+use own_file::Copied;
 use plan::Plan;
 use policy::{Format, Policy, Request};
 use record::Record;
@@ -102,7 +104,14 @@ fn story(words: Vec<OsString>, arguments: &sys::Arguments) -> u8 {
 }
 
 fn tell(words: Vec<OsString>, arguments: &sys::Arguments) -> Result<u8, Error> {
-    let typed = args::parse(words, &read_flags).map_err(host::few_descriptors)?;
+    let copied = Copied::of_this_process();
+    if let Some(copied) = &copied {
+        copied.restore_name();
+    }
+    // The first start has read each file already, in this order.
+    let mut known = copied.into_iter().flat_map(|copied| copied.args_files);
+    let typed =
+        args::parse(words, &mut |file| known.next().map_or_else(|| read_flags(file), Ok)).map_err(host::few_descriptors)?;
     let record = Record::of(&typed);
     let told = act(typed, arguments, record.as_ref()).map_err(host::few_descriptors);
     if let (Some(record), Err(error)) = (&record, &told) {
@@ -130,7 +139,8 @@ fn act(typed: Typed, arguments: &sys::Arguments, record: Option<&Record>) -> Res
         }
         Request::Time(policy) => {
             let began = sys::now();
-            let plan = planned(policy, arguments)?;
+            let mut plan = planned(policy, arguments)?;
+            plan.stay_in_this_process();
             let planned = sys::now() - began;
             let text = times::run(&plan, planned, arguments);
             print(&text.map_err(|failure| diagnose::error(&plan, failure, &diagnose::Signs::read()))?)

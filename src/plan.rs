@@ -20,6 +20,7 @@ use crate::helper::Unusable;
 use crate::host::{CALLERS, CgroupDir, Fact, Host, Opened};
 use crate::index::Index;
 use crate::landlock::{self, HAS_FILES, HAS_PORTS, Ruleset};
+use crate::own_file;
 use crate::place::Builder;
 use crate::policy::{Access, Anchor, ENV_PASSED, Env, Hole, Init, Landlock, Net, Policy, Seccomp, Setting, What, glob_matches};
 use crate::reach::{Outward, reached};
@@ -80,6 +81,10 @@ pub enum Mapped {
 /// new root; none of them holds a symbolic link, and none may when it is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
+    /// Execute a copy of the launcher's own file in memory, which the command can neither
+    /// change nor execute. The copy gets the content of the `--args` files. With
+    /// `only_make`, make the copy and do not execute it.
+    RunFromCopy { args_files: Vec<Vec<u8>>, only_make: bool },
     /// Read all of what is no regular file into memory, before there is a jail that
     /// would have to wait for it.
     Gather { fd: i32 },
@@ -336,6 +341,15 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Has the launcher stay in the process that it is, where it executes no command.
+    pub fn stay_in_this_process(&mut self) {
+        for step in &mut self.outside {
+            if let Op::RunFromCopy { only_make, .. } = &mut step.op {
+                *only_make = true;
+            }
+        }
+    }
+
     /// Has process 1 to wait for the launcher?
     pub fn waits(&self) -> bool {
         self.inside.iter().any(|step| matches!(step.op, Op::MapSubids { .. } | Op::AwaitNetwork { .. } | Op::AwaitPublisher))
@@ -472,6 +486,15 @@ pub fn build(policy: &mut Policy, host: &Host) -> Result<Plan, Error> {
         inside.append(&mut own);
     }
     let landlock = landlock(policy, host, &builder.steps, lock, &degraded)?;
+    // Without a mount namespace every file is at its own place on the host's mounts, which
+    // chmod(2) reaches by the path: a copy would keep nothing from the command.
+    let own_file = if bare {
+        None
+    } else {
+        let subids = inside.iter().find_map(|step| if let Op::MapSubids { subids } = &step.op { Some(subids) } else { None });
+        let uids = subids.map_or(&[][..], |subids| &subids.uids);
+        own_file::step(policy, host, &builder.steps, landlock.as_ref(), uids)
+    };
     if !bare {
         inside.reserve(builder.steps.len() + 16);
         inside.append(&mut builder.steps);
@@ -566,6 +589,8 @@ pub fn build(policy: &mut Policy, host: &Host) -> Result<Plan, Error> {
         }
     }
     outside.sort_unstable_by_key(|step| if let Op::Gather { fd } = step.op { fd } else { 0 });
+    // The launcher starts a second time there: nothing may have been done before.
+    outside.splice(0..0, own_file);
     // Before anything is changed: another run may have it.
     outside.append(&mut builder.outside);
     outside.extend(tcp().map(|(hole, asked)| Step { op: Op::Publish { hole: *hole }, asked: Some(*asked) }));

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 fn policy(words: &[&str]) -> Result<Policy, Error> {
     let words = words.iter().map(OsString::from).collect();
-    match interpret(parse(words, &|_| Err("no file".into()))?)? {
+    match interpret(parse(words, &mut |_| Err("no file".into()))?)? {
         Request::Run(policy) | Request::Explain(policy, _) => Ok(*policy),
         Request::Check(..) | Request::Diff(_) | Request::Time(_) | Request::Help | Request::Version => {
             Err(Error::usage(None, "not a run", ""))

@@ -253,6 +253,8 @@ pub enum Format {
 /// All that was asked for.
 #[derive(Clone, Debug)]
 pub struct Policy {
+    /// The content of each `--args` file, in the order given.
+    pub args_files: Vec<Vec<u8>>,
     pub net: Setting<Net>,
     pub pid: Setting<Anchor>,
     pub ipc: Setting<Anchor>,
@@ -344,6 +346,7 @@ fn setting<T>(value: T) -> Setting<T> {
 impl Policy {
     fn new(command: Vec<OsString>) -> Self {
         Self {
+            args_files: Vec::new(),
             net: setting(Net::None),
             pid: setting(Anchor::Private),
             ipc: setting(Anchor::Private),
@@ -458,6 +461,7 @@ pub fn interpret(typed: Typed) -> Result<Request, Error> {
         return diff(given, &typed).map(Request::Diff);
     }
     let mut policy = Box::new(Policy::new(typed.command));
+    policy.args_files = typed.args_files;
     let mut explain = None;
     for given in &typed.flags {
         if given.flag.long == "explain" {
@@ -1137,7 +1141,7 @@ mod tests {
                 Takes::PerhapsAnd(..) => vec!["5".into()],
                 Takes::Words(names) => names.split(' ').map(|_| "5".into()).collect(),
             };
-            let typed = Typed { flags: vec![Given { flag, values }], command: vec!["x".into()] };
+            let typed = Typed { flags: vec![Given { flag, values }], command: vec!["x".into()], args_files: Vec::new() };
             if let Err(error) = interpret(typed) {
                 assert!(!error.to_string().contains("means nothing"), "{}", flag.long);
             }

@@ -56,6 +56,8 @@ pub(crate) fn error_text(errno: Errno) -> String {
 pub(crate) struct Arguments {
     start: *mut u8,
     length: usize,
+    /// The kernel's array of them, which ends in null.
+    all: *const *const c_char,
 }
 
 impl Arguments {
@@ -83,7 +85,7 @@ impl Arguments {
             }
         }
         let length = (end as usize).saturating_sub(start as usize);
-        (Self { start, length }, words)
+        (Self { start, length, all: argv }, words)
     }
 
     /// Overwrites this process's copy of the argument strings, which anyone who
@@ -404,6 +406,17 @@ pub(crate) fn environment() -> Vec<(OsString, OsString)> {
         }
         next = next.wrapping_add(1);
     }
+}
+
+/// execve(2) with this process's own arguments and environment. Returns only when it
+/// failed. No one may have wiped the arguments before.
+pub(crate) fn execve_with_same_arguments(path: &CStr, arguments: &Arguments) -> Errno {
+    // SAFETY: nothing in this program changes it.
+    let environment = unsafe { environ };
+    // SAFETY: the kernel gave main both arrays, which end in null, and their strings end
+    // in NUL.
+    let returned = unsafe { libc::execve(path.as_ptr(), arguments.all, environment) };
+    check(c_long::from(returned)).err().unwrap_or(Errno::IO)
 }
 
 /// execve(2). Returns only when it failed.
