@@ -14,6 +14,7 @@ mod leftovers;
 mod metadata;
 mod network;
 mod outside;
+mod own_file;
 mod peers;
 mod places;
 mod process_one;
