@@ -911,3 +911,63 @@ fn what_is_reached_has_an_address_of_its_own_and_what_is_near_must_be_named() {
     assert!(refused("--reach localhost:80 --reach 127.0.0.1:80 true").contains("inside is given twice"));
     assert!(refused_on(&[], "--reach example.org:80 true").contains("place /etc/hosts inside"), "it has none");
 }
+
+/// The flag for which the launcher runs from a copy of its own file, if it does.
+fn copied_for(host: &Host, line: &str) -> Option<String> {
+    let plan = planned_on(host, line).unwrap_or_else(|error| panic!("{line}: {error}"));
+    let first = plan.outside.first().filter(|step| matches!(step.op, Op::RunFromCopy { .. }));
+    first.map(|step| step.asked.map_or(String::new(), |asked| asked.text().to_owned()))
+}
+
+#[test]
+fn own_file_of_the_caller_is_copied_where_landlock_has_no_rule() {
+    let mut host = Host::made_up(&["/home/u/bin/jail"]);
+    host.own("/home/u/bin/jail");
+    for (line, flag) in [
+        ("x", None),
+        ("--ro /home/u x", None),
+        ("--rw . x", None),
+        ("--as-root x", None),
+        ("--nested x", Some("--nested")),
+        ("--nested --ro /home/u/bin x", Some("--nested")),
+        ("--cap sys_admin x", Some("--cap sys_admin")),
+        ("--landlock none x", Some("--landlock none")),
+        ("--rw /home/u x", Some("--rw /home/u")),
+        ("--rw /home/u --ro /home/u/bin x", Some("--rw /home/u")),
+        ("--rw-bind /home /elsewhere x", Some("--rw-bind /home /elsewhere")),
+    ] {
+        assert_eq!(copied_for(&host, line).as_deref(), flag, "{line}");
+    }
+    host.landlock_abi = 0;
+    host.lacks = vec![(Degradable::Landlock, Layer::Kernel)];
+    assert_eq!(copied_for(&host, "--degrade landlock x").as_deref(), Some("--degrade landlock"));
+}
+
+#[test]
+fn own_file_of_root_is_copied_where_it_is_not_shown() {
+    let host = Host::made_up(&["/usr/bin/jail", "/t/usr/bin/"]);
+    for line in
+        ["x", "--nested x", "--landlock none x", "--cap sys_admin --as-root x", "--nested --ro /usr x", "--nested --rw /home/u x"]
+    {
+        assert_eq!(copied_for(&host, line), None, "{line}");
+    }
+    for line in
+        ["--nested --hide /usr/bin x", "--nested --noexec /usr x", "--nested --hide /usr/bin/jail x", "--nested --root /t x"]
+    {
+        assert_eq!(copied_for(&host, line).as_deref(), Some("--nested"), "{line}");
+    }
+}
+
+#[test]
+fn copy_of_own_file_comes_first_and_gets_the_args_files() {
+    let mut host = Host::made_up(&[]);
+    host.own("/opt/jail");
+    let words = "--args f --nested --file 7 /x --pid host x".split(' ').map(OsString::from).collect();
+    let typed = parse(words, &mut |_| Ok(b"--net\nhost\n".to_vec())).unwrap();
+    let Request::Run(mut policy) = interpret(typed).unwrap() else { panic!("a run") };
+    let mut plan = build(&mut policy, &host).unwrap();
+    let copy = |only_make| Op::RunFromCopy { args_files: vec![b"--net\nhost\n".to_vec()], only_make };
+    assert_eq!(plan.outside[0].op, copy(false));
+    plan.stay_in_this_process();
+    assert_eq!(plan.outside[0].op, copy(true));
+}

@@ -1126,7 +1126,7 @@ mod tests {
 
     fn request(line: &str) -> Result<Request, Error> {
         let words = line.split(' ').map(OsString::from).collect();
-        interpret(parse(words, &|_| Err("no file".into()))?)
+        interpret(parse(words, &mut |_| Err("no file".into()))?)
     }
     fn refused(line: &str) -> String {
         request(line).expect_err(line).to_string()

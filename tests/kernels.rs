@@ -474,6 +474,54 @@ fn crashes_start_nothing_outside(version: &str) {
     assert_eq!(outcome.out, expected, "{outcome:#?}");
 }
 
+/// A program of the caller's, which the command would execute and change by /proc/self/exe.
+const OWN_FILE: &str = r#"
+cd /home/tester
+as-user cp /bin/jail jail
+as-user mkdir work
+cd work
+printf '#!/proc/self/exe --version\n' >self
+printf '#!/proc/thread-self/exe --version\n' >thread
+printf '#!/proc/self/fd/0/bin/busybox touch\n' >stream
+printf '#!/bin/sh\necho twin\n' >twin
+chmod 755 self thread stream twin
+chown tester:tester self thread stream twin
+before=$(stat -c '%a %y %z' ../jail; md5sum ../jail)
+for flags in '' --nested '--cap sys_admin' '--landlock none' '--nested --init none' '--landlock none --pid host --proc host' '--rw /home/tester'; do
+    tried=
+    for script in ./self ./thread; do
+        as-user ../jail $flags --rw . -- $script >/dev/null 2>&1
+        tried="$tried $?"
+    done
+    as-user ../jail $flags --rw . -- ./stream <&- >/dev/null 2>&1
+    echo "$flags:$tried $? $(as-user ../jail $flags --rw . -- ./twin)"
+done
+[ "$before" = "$(stat -c '%a %y %z' ../jail; md5sum ../jail)" ] && echo 'as it was'
+if [ -e /proc/sys/vm/memfd_noexec ]; then
+    echo 2 >/proc/sys/vm/memfd_noexec
+    as-user ../jail --nested --rw . -- ./twin 2>&1 | grep -o 'vm.memfd_noexec is 2'
+    as-user ../jail --rw . -- ./twin
+fi
+"#;
+
+fn the_launchers_own_file_is_kept_from_the_command(version: &str) {
+    let Some(outcome) = vm(version, OWN_FILE, &[]) else { return };
+    let refused: String = [
+        "",
+        "--nested",
+        "--cap sys_admin",
+        "--landlock none",
+        "--nested --init none",
+        "--landlock none --pid host --proc host",
+        "--rw /home/tester",
+    ]
+    .map(|flags| format!("{flags}: 126 126 126 twin\n"))
+    .concat();
+    // vm.memfd_noexec came with Linux 6.3.
+    let noexec = if version == "6.1" { "" } else { "vm.memfd_noexec is 2\ntwin\n" };
+    assert_eq!(outcome.out, format!("{refused}as it was\n{noexec}"), "{outcome:#?}");
+}
+
 macro_rules! on {
     ($name:ident, $version:literal) => {
         mod $name {
@@ -515,6 +563,11 @@ macro_rules! on {
             #[test]
             fn crashes_start_nothing_outside() {
                 super::crashes_start_nothing_outside($version);
+            }
+
+            #[test]
+            fn the_launchers_own_file_is_kept_from_the_command() {
+                super::the_launchers_own_file_is_kept_from_the_command($version);
             }
 
             #[test]
