@@ -104,7 +104,10 @@ fn story(words: Vec<OsString>, arguments: &sys::Arguments) -> u8 {
 }
 
 fn tell(words: Vec<OsString>, arguments: &sys::Arguments) -> Result<u8, Error> {
-    let copied = Copied::of_this_process();
+    let copied = Copied::of_this_process().map_err(|errno| {
+        let error = Error::usage(None, said(errno), "start again; /proc must be mounted, and jail must be started by its path");
+        error.numbered(errno).met("go on from the sealed copy", Layer::Kernel)
+    })?;
     if let Some(copied) = &copied {
         copied.restore_name();
     }

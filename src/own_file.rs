@@ -19,7 +19,7 @@ use rustix::fs::{
     readlinkat, sendfile, statat,
 };
 use rustix::io::{Errno, pread, write};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::thread::{name, set_name};
 
 use crate::apply::Line;
@@ -73,7 +73,7 @@ impl OwnFile {
         // A removed file has " (deleted)" behind its path, and a mount may cover the path.
         let above: Vec<_> = path.ancestors().map_while(identity).collect();
         let named = stat.st_nlink > 0 && above.first() == Some(&(stat.st_dev, stat.st_ino));
-        let copy = stat.st_nlink == 0 && Copied::of_this_process().is_some();
+        let copy = stat.st_nlink == 0 && matches!(Copied::of_this_process(), Ok(Some(_)));
         let path = named.then_some(path);
         Ok(Self { copy, path, owner: stat.st_uid, mode: stat.st_mode & 0o7777, above })
     }
@@ -180,28 +180,35 @@ pub struct Copied {
 
 impl Copied {
     /// What was handed to this process; None if it does not run from a copy.
-    pub fn of_this_process() -> Option<Self> {
+    ///
+    /// # Errors
+    /// It cannot be found out. The launcher must not go on then: it would lose the flags of
+    /// a pipe that the first start has read.
+    pub fn of_this_process() -> Result<Option<Self>, Errno> {
         // Only for the second start, so that the first makes no system call for it.
         if !sys::executed_as().as_bytes().starts_with(BY_DESCRIPTOR) {
-            return None;
+            return Ok(None);
         }
-        let file = openat(CWD, LINK, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        let file = openat(CWD, LINK, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         // Only a file in memory has seals, and these seals stay: the kernel says this of the
         // file that is being executed. No argument and no variable is trusted for it.
-        if !fcntl_get_seals(&file).ok()?.contains(SEALS) {
-            return None;
+        match fcntl_get_seals(&file) {
+            Ok(seals) if seals.contains(SEALS) => {}
+            Ok(_) | Err(Errno::INVAL) => return Ok(None),
+            Err(errno) => return Err(errno),
         }
-        let size = fstat(&file).ok()?.st_size.try_into().ok()?;
-        let footer = read_at(&file, u64::checked_sub(size, FOOTER as u64)?, FOOTER)?;
-        let (name, rest) = footer.split_first_chunk::<16>()?;
-        let (length, mark) = rest.split_first_chunk::<8>()?;
+        let size = u64::try_from(fstat(&file)?.st_size).map_err(|_| Errno::FBIG)?;
+        let Some(end) = size.checked_sub(FOOTER as u64) else { return Ok(None) };
+        let footer = read_at(&file, end, FOOTER)?;
+        let Some((name, rest)) = footer.split_first_chunk::<16>() else { return Ok(None) };
+        let Some((length, mark)) = rest.split_first_chunk::<8>() else { return Ok(None) };
         if mark != MARK {
-            return None;
+            return Ok(None);
         }
         let length = u64::from_le_bytes(*length);
-        let before = size.checked_sub(FOOTER as u64 + length)?;
-        let args_files = split(&read_at(&file, before, length.try_into().ok()?)?)?;
-        Some(Self { name: *name, args_files })
+        let start = end.checked_sub(length).ok_or(Errno::NOEXEC)?;
+        let files = read_at(&file, start, usize::try_from(length).map_err(|_| Errno::FBIG)?)?;
+        Ok(Some(Self { name: *name, args_files: split(&files).ok_or(Errno::NOEXEC)? }))
     }
 
     /// Gives the process its earlier name again, for ps(1) and pkill(1).
@@ -239,19 +246,19 @@ fn split(mut bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
     Some(files)
 }
 
-/// Reads `length` bytes from `offset` on; None if there are fewer.
-fn read_at(file: &OwnedFd, offset: u64, length: usize) -> Option<Vec<u8>> {
+/// Reads `length` bytes from `offset` on.
+fn read_at(file: &OwnedFd, offset: u64, length: usize) -> Result<Vec<u8>, Errno> {
     let mut bytes = vec![0; length];
     let mut done = 0;
     while done < length {
         match pread(file, &mut bytes[done..], offset + done as u64) {
-            Ok(0) => return None,
+            Ok(0) => return Err(Errno::IO),
             Ok(read) => done += read,
             Err(Errno::INTR) => {}
-            Err(_) => return None,
+            Err(errno) => return Err(errno),
         }
     }
-    Some(bytes)
+    Ok(bytes)
 }
 
 /// Executes a sealed copy of this program with the same arguments and environment. In the
@@ -263,7 +270,7 @@ fn read_at(file: &OwnedFd, offset: u64, length: usize) -> Option<Vec<u8>> {
 /// as running from it.
 pub(crate) fn run_from_copy(args_files: &[Vec<u8>], only_make: bool, arguments: &Arguments) -> Result<(), Errno> {
     if !only_make {
-        if Copied::of_this_process().is_some() {
+        if Copied::of_this_process()?.is_some() {
             return forbid_execution();
         }
         if sys::executed_as().as_bytes().starts_with(BY_DESCRIPTOR) {
@@ -310,15 +317,17 @@ fn make(args_files: &[Vec<u8>]) -> Result<OwnedFd, Errno> {
 /// Raises the limit on file sizes to `size`: the kernel would end the launcher by SIGXFSZ,
 /// also for a file in memory. Returns the limit to set again.
 fn make_room(size: u64) -> Result<Option<Rlimit>, Errno> {
-    let limit = getrlimit(Resource::Fsize);
-    if limit.current.is_none_or(|most| most >= size) {
+    // Infinity is the largest number.
+    let (soft, hard) = sys::limit_on(libc::RLIMIT_FSIZE)?;
+    if soft >= size {
         return Ok(None);
     }
-    if limit.maximum.is_some_and(|most| most < size) {
+    if hard < size {
         return Err(Errno::FBIG);
     }
-    setrlimit(Resource::Fsize, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
-    Ok(Some(limit))
+    let maximum = Some(hard).filter(|hard| *hard != u64::MAX);
+    setrlimit(Resource::Fsize, Rlimit { current: maximum, maximum })?;
+    Ok(Some(Rlimit { current: Some(soft), maximum }))
 }
 
 /// Makes a file in memory of the first `size` bytes of `program`, and of `end`.
@@ -381,6 +390,6 @@ mod tests {
         assert!(fcntl_add_seals(&copy, SealFlags::empty()).is_err());
         let size = std::fs::metadata("/proc/self/exe").expect("a program").len();
         let program = std::fs::read("/proc/self/exe").expect("read it");
-        assert!(read_at(&copy, 0, usize::try_from(size).unwrap()) == Some(program));
+        assert!(read_at(&copy, 0, usize::try_from(size).unwrap()) == Ok(program));
     }
 }

@@ -487,15 +487,12 @@ printf '#!/bin/sh\necho twin\n' >twin
 chmod 755 self thread stream twin
 chown tester:tester self thread stream twin
 before=$(stat -c '%a %y %z' ../jail; md5sum ../jail)
-for flags in '' --nested '--cap sys_admin' '--landlock none' '--nested --init none' '--landlock none --pid host --proc host' '--rw /home/tester'; do
-    tried=
-    for script in ./self ./thread; do
-        as-user ../jail $flags --rw . -- $script >/dev/null 2>&1
-        tried="$tried $?"
-    done
-    as-user ../jail $flags --rw . -- ./stream <&- >/dev/null 2>&1
-    echo "$flags:$tried $? $(as-user ../jail $flags --rw . -- ./twin)"
+for flags in '' --nested '--cap sys_admin' '--landlock none --pid host --proc host' '--rw /home/tester'; do
+    as-user ../jail $flags --rw . -- ./self >/dev/null 2>&1
+    echo "$flags: $? $(as-user ../jail $flags --rw . -- ./twin)"
 done
+as-user ../jail --nested --init none --rw . -- ./thread >/dev/null 2>&1; echo "thread: $?"
+as-user ../jail --landlock none --rw . -- ./stream made <&- >/dev/null 2>&1; echo "stream: $? $(ls made 2>/dev/null)"
 [ "$before" = "$(stat -c '%a %y %z' ../jail; md5sum ../jail)" ] && echo 'as it was'
 if [ -e /proc/sys/vm/memfd_noexec ]; then
     echo 2 >/proc/sys/vm/memfd_noexec
@@ -506,20 +503,11 @@ fi
 
 fn the_launchers_own_file_is_kept_from_the_command(version: &str) {
     let Some(outcome) = vm(version, OWN_FILE, &[]) else { return };
-    let refused: String = [
-        "",
-        "--nested",
-        "--cap sys_admin",
-        "--landlock none",
-        "--nested --init none",
-        "--landlock none --pid host --proc host",
-        "--rw /home/tester",
-    ]
-    .map(|flags| format!("{flags}: 126 126 126 twin\n"))
-    .concat();
+    let flags = ["", "--nested", "--cap sys_admin", "--landlock none --pid host --proc host", "--rw /home/tester"];
+    let refused: String = flags.map(|flags| format!("{flags}: 126 twin\n")).concat();
     // vm.memfd_noexec came with Linux 6.3.
     let noexec = if version == "6.1" { "" } else { "vm.memfd_noexec is 2\ntwin\n" };
-    assert_eq!(outcome.out, format!("{refused}as it was\n{noexec}"), "{outcome:#?}");
+    assert_eq!(outcome.out, format!("{refused}thread: 126\nstream: 126 \nas it was\n{noexec}"), "{outcome:#?}");
 }
 
 macro_rules! on {
