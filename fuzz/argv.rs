@@ -37,6 +37,8 @@ mod landlock;
 mod loopback;
 #[path = "../src/near.rs"]
 mod near;
+#[path = "../src/own_file.rs"]
+mod own_file;
 #[path = "../src/place.rs"]
 mod place;
 #[path = "../src/plan.rs"]

@@ -22,7 +22,6 @@ use rustix::io::{Errno, pread, write};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::thread::{name, set_name};
 
-use crate::apply::Line;
 use crate::caps;
 use crate::error::Asked;
 use crate::host::Host;
@@ -281,11 +280,10 @@ pub(crate) fn run_from_copy(args_files: &[Vec<u8>], only_make: bool, arguments: 
     if only_make {
         return Ok(());
     }
-    let mut path = Line::<32>::new();
-    path.print(format_args!("/proc/self/fd/{}\0", copy.as_raw_fd()))?;
+    let path = CString::new(format!("/proc/self/fd/{}", copy.as_raw_fd())).map_err(|_| Errno::INVAL)?;
     // execveat(2) would do without /proc, but would name the file /dev/fd/N in AT_EXECFN,
     // as fexecve(3) of any other program does.
-    Err(sys::execve_with_same_arguments(path.c_str()?, arguments))
+    Err(sys::execve_with_same_arguments(&path, arguments))
 }
 
 /// Takes all permissions from the copy that this process executes. No capability lets a
