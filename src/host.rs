@@ -16,7 +16,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 use rustix::process::{getcwd, getegid, geteuid, getgid, getgroups, getuid};
-use rustix::thread::{CapabilitySet, CpuSet, capabilities, sched_getaffinity};
+use rustix::thread::{CapabilitySet, CpuSet, capabilities, capability_is_in_ambient_set, sched_getaffinity};
 
 use crate::error::{Error, Layer};
 use crate::helper::{self, Unusable};
@@ -573,9 +573,12 @@ impl Names {
     }
 }
 
-/// The error for a process that has privileges which its caller does not have. The ids
-/// tell apart where they come from, without a look at the file.
-pub fn privileged() -> Error {
+/// The error for a process that has privileges which its caller does not have; None if it
+/// has none. The ids tell apart where they come from, without a look at the file.
+///
+/// For a process that the kernel calls secure (AT_SECURE). A security module can say so,
+/// too, of an ordinary program: SELinux does where a service changes its domain.
+pub fn privileged() -> Option<Error> {
     let itself = shown(sys::executed_as());
     let two = |kind: &str, letter: char| {
         (
@@ -587,10 +590,19 @@ pub fn privileged() -> Error {
         two("user", 'u')
     } else if getgid() != getegid() {
         two("group", 'g')
-    } else {
+    } else if !getuid().is_root() && capabilities_of_the_file() {
         ("this executable has file capabilities".to_owned(), format!("setcap -r {itself} as root: jail needs no privilege"))
+    } else {
+        return None;
     };
-    Error::usage(None, problem, remedy).met("check its privileges", Layer::Files)
+    Some(Error::usage(None, problem, remedy).met("check its privileges", Layer::Files))
+}
+
+/// True if this process has capabilities that its caller did not pass on as ambient ones,
+/// or if the kernel does not say. Of a process that is not root, only the file gives such.
+fn capabilities_of_the_file() -> bool {
+    let Ok(held) = capabilities(None) else { return true };
+    held.permitted.iter().any(|one| !capability_is_in_ambient_set(one).unwrap_or(false))
 }
 
 /// Adds to an error that the caller may have too few descriptors, if it may have few:

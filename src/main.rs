@@ -84,8 +84,8 @@ use record::Record;
 fn story(words: Vec<OsString>, arguments: &sys::Arguments) -> u8 {
     // Before any file is read: --args, --diff and --check would read it with the rights
     // of the executable's owner, and print parts of it.
-    let (text, status) = if sys::is_privileged() {
-        let error = host::privileged();
+    let privileged = if sys::is_secure() { host::privileged() } else { None };
+    let (text, status) = if let Some(error) = privileged {
         (format!("{error}\n"), error.status)
     } else if words.is_empty() {
         // Not a mistake that has a remedy: someone who asks what this is.

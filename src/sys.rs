@@ -137,9 +137,8 @@ fn auxiliary(kind: c_ulong) -> c_ulong {
 }
 
 /// True if executing this program gave the process privileges that its caller does not
-/// have (AT_SECURE): it is set-user-ID, set-group-ID or has file capabilities, or a
-/// security module says so.
-pub(crate) fn is_privileged() -> bool {
+/// have, or if a security module wants it treated so (AT_SECURE).
+pub(crate) fn is_secure() -> bool {
     auxiliary(libc::AT_SECURE) != 0
 }
 
