@@ -764,6 +764,7 @@ fn may_be_changed(host: &Host, tree: &Path, asked: Option<&Asked>) -> Result<(),
 
 /// Where changes of `tree` are kept: `dir`, which need not be there yet.
 fn kept_in(host: &Host, dir: &Path, tree: &Path, asked: Option<&Asked>) -> Result<PathBuf, Error> {
+    not_through_a_link(host, dir, asked)?;
     let from_root = dir.is_absolute();
     let dir = absolute(host, dir, asked)?;
     let refuse =

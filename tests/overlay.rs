@@ -243,7 +243,7 @@ fn what_cannot_be_is_refused_by_name() {
         ("--overlay file", &["--overlay file", "/file is a regular file, not a directory"]),
         ("--overlay file/k", &["--overlay file/k", "Not a directory"]),
         ("--overlay no/k", &["--overlay no/k", "create the directory above it first"]),
-        ("--overlay dangling", &["--overlay dangling", "/dangling is a symbolic link", "name the directory that it leads to"]),
+        ("--overlay dangling", &["--overlay dangling", "is a symbolic link below the current directory", "remove the link"]),
         ("--overlay ro/k", &["--overlay ro/k", "Permission denied", "must be allowed to write there"]),
         ("--overlay k --rw-bind . /tmp/x", &["--rw-bind . /tmp/x", "of --overlay k could be changed", "read-only"]),
         ("--ephemeral --rw-bind t/d /d", &["--rw-bind t/d /d", "of --ephemeral could be changed", "read-only"]),
