@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 
 pub const LAUNCH: &str = "launch to exit, µs";
 pub const BINDINGS: &str = "launch to exit with binds, µs";
+pub const MASKS: &str = "launch to exit with masked files, µs";
 pub const WORDS: &str = "launch to exit with words, µs";
 const TREE: &str = "launch to exit in a tree, µs";
 const TIME: &[(&str, usize)] = &[("time", 0)];
@@ -131,6 +132,27 @@ pub fn binds(bench: &mut Bench) -> Result<()> {
     for launcher in ["floor", "bwrap", "newer bwrap", "jail"] {
         growth(table, launcher, "bind", counts);
     }
+    Ok(())
+}
+
+/// What it costs to hide files, or to forbid their execution, beside showing as many.
+pub fn masks(bench: &mut Bench) -> Result<()> {
+    let dir = bench.dir.clone();
+    let mut rows = Vec::new();
+    for count in [100, 1000] {
+        let shown = counted("jail", count, "bind");
+        let flags = |flag: &str| (0..count).map(|n| format!(" {flag} /f/{n}")).collect::<String>();
+        let binds: Vec<_> = (0..count).map(|n| (format!("files/{n}"), format!("f/{n}"))).collect();
+        let every = if count == 1000 { SELDOM } else { 1 };
+        for (name, line) in [
+            (shown.clone(), launchers::jail("", &Wish { binds: &binds, ..NOTHING })),
+            (counted("jail", count, "mask"), launchers::jail(&format!("--ro-bind files /f{}", flags("--hide")), &NOTHING)),
+            (counted("jail", count, "noexec"), launchers::jail(&format!("--ro-bind files /f{}", flags("--noexec")), &NOTHING)),
+        ] {
+            rows.push(row(&dir, &name, &[&shown], &line).every(every));
+        }
+    }
+    bench.measure(Table { title: MASKS, measures: TIME, ratios: &["binds"], rounds: bench.rounds, rows })?;
     Ok(())
 }
 

@@ -148,6 +148,7 @@ fn measure(dir: &Path, rounds: usize, quick: bool) -> Result<()> {
     launches::plain(&mut bench)?;
     launches::tree(&mut bench)?;
     launches::binds(&mut bench)?;
+    launches::masks(&mut bench)?;
     host::mounts(&mut bench)?;
     launches::words(&mut bench)?;
     crowd::rates(&mut bench)?;

@@ -4,7 +4,7 @@ use crate::Bench;
 use crate::crowd::{LEFT, RATES, rate_name};
 use crate::host::{KEEPS, MOUNTS};
 use crate::inside::{CALLS, GETPPID, MAKE, OPEN};
-use crate::launches::{BINDINGS, LAUNCH, WORDS, variables, verdict};
+use crate::launches::{BINDINGS, LAUNCH, MASKS, WORDS, variables, verdict};
 use crate::rows::{Samples, print_head};
 
 /// One number of a table: its title, the row, the column.
@@ -43,6 +43,7 @@ pub fn print(bench: &Bench) {
     launch("the same with the host's network, x bwrap", AtMost(0.32), "jail --net host", "bwrap --share-net");
     let (jail, bwrap) = ("jail, 1000 binds", "bwrap, 1000 binds");
     ratio("1,000 binds, x bwrap", AtMost(0.015), first(BINDINGS, jail), first(BINDINGS, bwrap));
+    ratio("1,000 hidden files, x 1,000 shown", AtMost(2.0), first(MASKS, "jail, 1000 masks"), first(MASKS, "jail, 1000 binds"));
     let (jail, bwrap) = ("jail, 5000 mounts", "bwrap, 5000 mounts");
     ratio("5,000 mounts on the host, x bwrap", AtMost(0.13), first(MOUNTS, jail), first(MOUNTS, bwrap));
     for many in [8, 64] {
