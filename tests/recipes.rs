@@ -712,6 +712,7 @@ fn cargo_build_runs_nothing_of_a_hostile_crate_outside() {
     let evil = h.s.0.join("checkout/evil");
     let evil = evil.display();
     recipe(&h.s, "cargo-build", "cargo-build");
+    h.s.file("checkout/.git/config", "url = https://u:hunter2@example.org/\n");
     for (file, content) in [
         ("rust-toolchain.toml", format!("[toolchain]\npath = \"{evil}\"\n")),
         (".cargo/config.toml", format!("[build]\nrustc = \"{evil}/bin/rustc\"\n")),
@@ -729,7 +730,7 @@ fn cargo_build_runs_nothing_of_a_hostile_crate_outside() {
         fs::remove_file(h.s.0.join("checkout").join(file)).unwrap();
     }
     // It does its work, with a build script that is one more canary.
-    let script = h.canary("checkout/build.sh", "");
+    let script = h.canary("checkout/build.sh", "grep -q hunter2 .git/config && echo .git/config >>target/read-a-password; exit 0");
     h.s.file(
         "checkout/build.rs",
         &format!(
@@ -740,20 +741,22 @@ fn cargo_build_runs_nothing_of_a_hostile_crate_outside() {
     let out = h.run(&format!("export REACH= PATH={}:$PATH\n../cargo-build --quiet 2>&1", h.s.0.join("rustup").display()));
     h.unharmed("build.rs", &out);
     assert!(out.status == 0 && h.s.0.join("checkout/target/debug/x").exists(), "{out:#?}");
+    assert!(!h.s.0.join("checkout/target/read-a-password").exists(), "{out:#?}");
 }
 
-/// What cargo run starts has no password of cargo's.
+/// What cargo run starts has no password of cargo's, and none of git's.
 #[test]
 fn cargos_runner_passes_no_token() {
     let Some(rust) = input("rust") else { return };
     let h = Hostile::new();
     h.s.file("checkout/Cargo.toml", "[package]\nname = \"x\"\nversion = \"0.1.0\"\nedition = \"2021\"\n");
-    h.s.file("checkout/src/main.rs", "fn main() { for (k, v) in std::env::vars() { println!(\"{k}={v}\"); } }\n");
+    h.s.file("checkout/src/main.rs", "fn main() { for (k, v) in std::env::vars() { println!(\"{k}={v}\"); } println!(\"{:?}\", std::fs::read(\".git/config\").is_ok()); }\n");
+    h.s.file("checkout/.git/config", "url = https://u:hunter2@example.org/\n");
     h.s.file("checkout/.cargo/config.toml", &text("recipes/cargo-config.toml"));
     // Cargo itself reads its configuration outside: a good one.
     h.s.file("cargo/none", "");
     let out = h.run(&format!("export CARGO_HOME=$PWD/../cargo PATH={}:$PATH\ncargo run --quiet", rust.join("bin").display()));
-    assert!(out.good().contains("CARGO_PKG_NAME=x") && !out.out.contains("hunter2"), "{out:#?}");
+    assert!(out.good().contains("CARGO_PKG_NAME=x") && out.out.ends_with("false\n") && !out.out.contains("hunter2"), "{out:#?}");
 }
 
 #[test]
@@ -879,6 +882,36 @@ done; true"
         h.unharmed(place, &out);
         let at = fs::read_to_string(h.s.0.join("gitconfig-at")).unwrap();
         assert!(Path::new(at.trim_end()).join("hook-ran").exists(), "{place}: {out:#?}");
+    }
+}
+
+/// git ls-files quotes such paths, so that a recipe could protect another place.
+#[test]
+fn a_submodule_of_any_name_is_protected_from_a_hook_or_refused() {
+    if !has("git") {
+        return;
+    }
+    for (name, protected) in [("plain", true), ("s\u{fc}b", true), ("a b", true), ("t\tb", false), ("q\"q", false), ("b\\b", false)] {
+        let h = Hostile::new();
+        recipe(&h.s, "git-hook", "hooks/post-checkout");
+        h.s.dir("checkout");
+        let hook = "#!/bin/sh\nfor git in */.git; do echo \"gitdir: $PWD/evil\" >\"$git\"; done\ntouch hook-ran\n";
+        program(&h.s, "checkout/.githooks/post-checkout", hook);
+        let script = format!(
+            "export GIT_CONFIG_GLOBAL=$PWD/../gitconfig HOME=$PWD/../victim; sub='{name}'
+git config --global user.name t; git config --global user.email t@localhost; git config --global protocol.file.allow always
+git init -q ../other && ( cd ../other && git commit -q --allow-empty -m x )
+git init -q && git add . && git submodule --quiet add --name sub ../other \"$sub\" && git commit -qm x && cp \"$sub/.git\" ../before
+git config --global core.hooksPath $PWD/../hooks; git checkout -q -b other; cmp \"$sub/.git\" ../before && ls"
+        );
+        let out = outside_in(&h.s.0.join("checkout"), false, &script);
+        let ls = if protected { format!("hook-ran\n{name}\n") } else { format!("{name}\n") };
+        let mut lines: Vec<&str> = ls.lines().collect();
+        lines.sort_unstable();
+        let mut listed: Vec<&str> = out.out.lines().collect();
+        listed.sort_unstable();
+        assert_eq!(listed, lines, "{name:?}: {out:#?}");
+        assert!(protected || out.err.contains("git-hook: the path of a submodule holds characters"), "{name:?}: {out:#?}");
     }
 }
 
