@@ -351,6 +351,7 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, Words) {
             }
             Errno::ACCESS => files("the caller must be allowed to search every directory above it"),
             Errno::ROFS => files("say --ro, or remount it writable"),
+            Errno::NOSPC => too_many_mounts(),
             Errno::PERM if signs.apparmor_restricts => system(),
             _ => system(),
         },
@@ -394,6 +395,7 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, Words) {
         | Op::Devpts { .. } => {
             match errno {
                 Errno::NOENT | Errno::NOTDIR | Errno::LOOP => files("the tree changed while jail was starting: start again"),
+                Errno::NOSPC => too_many_mounts(),
                 _ => system(),
             }
         }
@@ -506,6 +508,13 @@ fn cause(op: &Op, errno: Errno, signs: &Signs) -> (Layer, Words) {
     }
 }
 
+/// The kernel has no room for a mount: each namespace has at most fs.mount-max of them, and
+/// one of a jail begins with copies of all that the caller has.
+fn too_many_mounts() -> (Layer, Words) {
+    let remedy = "a mount namespace may have no more mounts: show fewer places, or raise fs.mount-max as root";
+    (Layer::KernelSetting, remedy.into())
+}
+
 /// Names the entry of the directory of `--overlay` that is not as it must be.
 fn changes(step: Option<&Step>, entry: Entry, unfit: Unfit) -> Error {
     let (dir, doing) = match step {
@@ -566,6 +575,10 @@ fn overlay(tree: &CStr, over: &Over, errno: Errno, signs: &Signs) -> Option<(Lay
             )
             .into(),
         ),
+        // The kernel makes a directory in `work`, and tries there what the file system can do.
+        (Errno::NOSPC | Errno::DQUOT, Some(kept)) => {
+            files(about("there is no room for more files in ", kept, ": make room, or name another directory").into())
+        }
         (Errno::NODEV, _) => {
             kernel("it is built without overlayfs (CONFIG_OVERLAY_FS), or may not load it: modprobe overlay as root")
         }
@@ -696,6 +709,22 @@ mod tests {
         assert!(said(Errno::OPNOTSUPP, Some(c"/d"), &[]).contains("the file system of /d keeps no user attributes"));
         assert!(said(Errno::NODEV, None, &[]).contains("CONFIG_OVERLAY_FS"));
         assert!(said(Errno::PERM, None, &[]).contains("Linux 5.11"));
+        assert!(said(Errno::NOSPC, Some(c"/d"), &[]).contains("no room for more files in /d"));
+    }
+
+    #[test]
+    fn a_full_mount_namespace_is_not_taken_for_too_many_namespaces() {
+        let dest = || c"/d".to_owned();
+        for op in [
+            Op::Bind { source: c"/s".into(), dest: dest(), access: crate::policy::Access::ReadOnly },
+            Op::Hide { dest: dest(), dir: true },
+            Op::Tmpfs { dest: dest(), size: None, mode: 0o755 },
+            Op::Proc { dest: dest() },
+        ] {
+            let signs = Signs { proc: true, ..Signs::default() };
+            let said = step(Some(&Step { op, asked: None }), Errno::NOSPC, &signs).to_string();
+            assert!(said.contains("fs.mount-max") && !said.contains("user_namespaces"), "{said}");
+        }
     }
 
     #[test]

@@ -6,11 +6,11 @@ use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, SeekFrom, Stat, flock, fstat, lgetxattr, llistxattr, openat,
-    readlinkat, seek, statat,
+    Access, AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, SeekFrom, Stat, accessat, flock, fstat, lgetxattr,
+    llistxattr, openat, readlinkat, seek, statat,
 };
 use rustix::io::{Errno, pread};
 
@@ -120,6 +120,13 @@ pub fn run(diff: &Diff, out: &mut dyn FnMut(&str) -> Result<(), Error>) -> Resul
     let changes = openat(&dir, CHANGES, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())
         .map_err(|errno| refuse(&diff.dir.join(CHANGES), said(errno), "name a directory that --overlay has kept changes in"))?;
     let tree = diff.root.as_deref().map(open).transpose()?;
+    // Attributes are read by it, the mark of a replaced directory among them. Without it
+    // every file would seem to be changed, and what such a directory lost would be left out.
+    let by_proc = statat(CWD, path_of(&changes, c"."), AtFlags::empty()).map(|stat| id(&stat));
+    if by_proc != fstat(&changes).map(|stat| id(&stat)) {
+        let remedy = "/proc is not mounted here: mount it, jail reads attributes by /proc/self/fd";
+        return Err(refuse(&diff.dir, said(by_proc.err().unwrap_or(Errno::NOENT)), remedy));
+    }
     let mut walk = Walk {
         diff,
         out,
@@ -137,10 +144,24 @@ impl Walk<'_> {
     fn failed(&self, errno: Errno) -> Error {
         let path = if self.path.is_empty() { ".".into() } else { shown(OsStr::from_bytes(&self.path)) };
         let remedy = match errno {
-            Errno::ACCESS => "its owner can let it be read: chmod u+rx",
-            _ => "let nothing else change it meanwhile",
+            Errno::ACCESS => match self.unreadable() {
+                Some(path) => about("its owner can let it be read: chmod u+rx ", &path, ""),
+                None => "its owner can let it be read, by chmod u+rx".into(),
+            },
+            _ => "let nothing else change it meanwhile".into(),
         };
         files_error(self.diff.asked.as_ref(), format!("compare {path}"), said(errno), remedy)
+    }
+
+    /// The directory at `path` that may not be read, in the changes or in the tree.
+    fn unreadable(&self) -> Option<PathBuf> {
+        let sides = [Some(self.diff.dir.join(CHANGES)), self.diff.root.clone()];
+        let places = sides.into_iter().flatten().map(|side| match self.path.is_empty() {
+            true => side,
+            false => side.join(OsStr::from_bytes(&self.path)),
+        });
+        let refused = |path: &PathBuf| accessat(CWD, path, Access::READ_OK | Access::EXEC_OK, AtFlags::EACCESS);
+        places.into_iter().find(|path| refused(path) == Err(Errno::ACCESS))
     }
 
     fn all(&mut self) -> Result<(), Error> {
@@ -362,7 +383,7 @@ impl Walk<'_> {
 }
 
 /// A path for calls that know none below a descriptor.
-fn path_of(dir: &OwnedFd, name: &CStr) -> std::path::PathBuf {
+fn path_of(dir: &OwnedFd, name: &CStr) -> PathBuf {
     Path::new(&format!("/proc/self/fd/{}", dir.as_raw_fd())).join(OsStr::from_bytes(name.to_bytes()))
 }
 

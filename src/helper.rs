@@ -175,6 +175,11 @@ fn check(program: &Path) -> Result<bool, (PathBuf, Why)> {
             Err(errno) => return Err((at, Why::Hidden(errno))),
         };
         let kind = FileType::from_raw_mode(here.st_mode);
+        if names.is_empty() && !matches!(kind, FileType::Directory | FileType::Symlink | FileType::RegularFile) {
+            // Its mode does not matter. Often it is /dev/null, which a mount laid over the
+            // program to mask it: the remedy must not have root change the mode of that.
+            return Err((at, Why::NotAFile));
+        }
         if let Err(why) = trusted(&at, &here, kind, &root) {
             return Err((at, why));
         }
@@ -333,6 +338,12 @@ mod tests {
             said("/home/u/x\n", Why::Everyone),
             "the launcher does not run /usr/local/bin/getent: /home/u/x\\n, to which it leads, is writable by every user; as root: chmod go-w /home/u/x\\n"
         );
+    }
+
+    #[test]
+    fn a_device_is_no_program_whoever_may_write_to_it() {
+        let null = Path::new("/dev/null");
+        assert_eq!(check(null), Err((null.into(), Why::NotAFile)));
     }
 
     #[test]

@@ -730,7 +730,8 @@ fn cargo_build_runs_nothing_of_a_hostile_crate_outside() {
         fs::remove_file(h.s.0.join("checkout").join(file)).unwrap();
     }
     // It does its work, with a build script that is one more canary.
-    let script = h.canary("checkout/build.sh", "grep -q hunter2 .git/config && echo .git/config >>target/read-a-password; exit 0");
+    let script =
+        h.canary("checkout/build.sh", "grep -q hunter2 .git/config && echo .git/config >>target/read-a-password; exit 0");
     h.s.file(
         "checkout/build.rs",
         &format!(
@@ -891,7 +892,9 @@ fn a_submodule_of_any_name_is_protected_from_a_hook_or_refused() {
     if !has("git") {
         return;
     }
-    for (name, protected) in [("plain", true), ("s\u{fc}b", true), ("a b", true), ("t\tb", false), ("q\"q", false), ("b\\b", false)] {
+    for (name, protected) in
+        [("plain", true), ("s\u{fc}b", true), ("a b", true), ("t\tb", false), ("q\"q", false), ("b\\b", false)]
+    {
         let h = Hostile::new();
         recipe(&h.s, "git-hook", "hooks/post-checkout");
         h.s.dir("checkout");

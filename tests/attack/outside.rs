@@ -469,6 +469,55 @@ open('end', 'w').close()";
     s.0.join("kept/changes/e")
 }
 
+/// Without /proc no attribute is read: each file would seem to be changed.
+#[test]
+fn diff_without_proc_is_refused() {
+    if !we_are_root() {
+        return skip("only root can unmount /proc");
+    }
+    let s = place();
+    s.file("kept/changes/f", "x");
+    s.file("t/f", "x");
+    for flags in ["", "--root t"] {
+        let script = format!(
+            "exec unshare -m sh -c 'umount -l /proc; exec setpriv --reuid={0} --regid={0} --clear-groups {1} --diff kept {flags}'",
+            USER,
+            jail().display()
+        );
+        let run = outside_in(&s.0, true, &script);
+        run.refused(&["--diff kept", "/proc is not mounted here: mount it"]);
+        assert_eq!(run.out, "", "{run:?}");
+    }
+}
+
+#[test]
+fn diff_names_the_directory_that_cannot_be_read() {
+    let s = place();
+    s.dir("kept/changes/a/b");
+    s.dir("t/a/b");
+    for dir in ["kept/changes/a/b", "t/a/b"] {
+        let script = format!("chmod 0 {dir}; jail --diff kept --root t; r=$?; chmod 755 {dir}; exit $r");
+        outside_in(&s.0, false, &script).refused(&["compare a/b", &format!("chmod u+rx {dir}\n")]);
+    }
+}
+
+#[test]
+fn overlay_without_room_for_its_files_says_so() {
+    let s = place();
+    s.dir("full");
+    // The root of the file system, the two directories of ours, and what the kernel adds.
+    for inodes in 4..7 {
+        let script = format!(
+            "mount -t tmpfs -o nr_inodes={inodes} t full; mkdir full/kept; jail --root t --overlay full/kept -- sh -c true"
+        );
+        let run = with_mounts(&s, &script);
+        if run.status != 0 {
+            assert!(run.err.contains("room"), "{inodes}: {run:?}");
+            assert!(!run.err.contains("namespaces"), "{inodes}: {run:?}");
+        }
+    }
+}
+
 #[test]
 fn diff_of_a_deep_tree_is_linear() {
     let s = place();
