@@ -821,7 +821,7 @@ mkdir -p evilgit/objects evilgit/refs
 echo 'ref: refs/heads/main' >evilgit/HEAD
 printf '[core]\\n\\trepositoryformatversion = 0\\n\\tbare = false\\n\\tfsmonitor = %s/evil.sh\\n' \"$PWD\" >evilgit/config
 common=$(git rev-parse --git-common-dir); own=$(git rev-parse --git-dir)
-cat \"$common/config\" \"$own/config.worktree\"
+find \"$common\" \"$own\" -name 'config*' -type f -exec cat {} +
 for at in \"$common\" \"$own\"; do
     cp evilgit/config \"$at/config\"; cp evilgit/config \"$at/config.worktree\"
     echo ../../../evilgit >\"$at/commondir\"; echo /x >\"$at/gitdir\"; echo 'ref: x' >\"$at/HEAD\"
@@ -865,12 +865,14 @@ G='git -c core.hooksPath=/dev/null'\n";
             "linked-below" => "$G worktree add -q below/wt -b feature",
             "submodule" => "$G init -q ../super && cd ../super && $G submodule --quiet add ../checkout sub && $G commit -qm x && cd sub",
             "superproject" => "mkdir ../other && cp -r evil.sh ../other && ( cd ../other && $G init -q && $G add . && $G commit -qm x ) &&
-                $G submodule --quiet add ../other sub && $G submodule --quiet add ../other deep/er/sub && $G commit -qm subs && $G submodule deinit -q -f deep/er/sub",
+                $G submodule --quiet add ../other sub && $G submodule --quiet add ../other deep/er/sub && $G commit -qm subs &&
+                git -C sub config remote.origin.url https://u:hunter2@example.org/sub.git && $G submodule deinit -q -f deep/er/sub",
             "separate" => "rm -rf ../sep && mv .git ../sep && echo 'gitdir: ../sep' >.git",
             _ => unreachable!(),
         };
         let script = format!(
-            "{quiet}$G init -q && $G add . && $G commit -qm first && {set_up}
+            "{quiet}$G init -q && $G add . && $G commit -qm first &&
+git config extensions.worktreeConfig true && git config --worktree x.y hunter2 && {set_up}
 [ -z \"$(git config core.worktree)\" ] && git config remote.origin.url https://u:hunter2@example.org/x.git || git config remote.origin.url https://u:hunter2@example.org/x.git
 git config --global core.hooksPath \"$(cd ../hooks 2>/dev/null || cd ../../hooks; pwd)\"
 git checkout -q -b other 2>&1; pwd >$GIT_CONFIG_GLOBAL-at; ls
