@@ -94,6 +94,9 @@ impl fmt::Display for Refused {
             _ => write!(f, "{}, to which it leads,", shown(at)),
         }?;
         match why {
+            Why::Owner(0) => {
+                f.write_str(" is owned by uid 0, which is the caller in this user namespace, and not by the system's root")
+            }
             Why::Owner(uid) => write!(f, " is owned by uid {uid}, not by root"),
             Why::Group(gid) => write!(f, " is writable by group {gid}"),
             Why::Everyone => f.write_str(" is writable by every user"),
@@ -163,7 +166,8 @@ fn check(program: &Path) -> Result<bool, (PathBuf, Why)> {
     let mut names = Names::of(program);
     let mut at = PathBuf::from("/");
     let root = stat("/").map_err(|errno| (at.clone(), Why::Hidden(errno)))?;
-    trusted(&at, &root, FileType::Directory, &root).map_err(|why| (at.clone(), why))?;
+    let zero_is_root = zero_is_root();
+    trusted(&at, &root, FileType::Directory, &root, zero_is_root).map_err(|why| (at.clone(), why))?;
     let mut links = 0;
     while let Some(down) = names.go(&mut at) {
         if !down {
@@ -180,7 +184,7 @@ fn check(program: &Path) -> Result<bool, (PathBuf, Why)> {
             // program to mask it: the remedy must not have root change the mode of that.
             return Err((at, Why::NotAFile));
         }
-        if let Err(why) = trusted(&at, &here, kind, &root) {
+        if let Err(why) = trusted(&at, &here, kind, &root, zero_is_root) {
             return Err((at, why));
         }
         match (kind, names.is_empty()) {
@@ -207,9 +211,9 @@ fn check(program: &Path) -> Result<bool, (PathBuf, Why)> {
 }
 
 /// Finds what is wrong with `at`, of which the kernel says `stat`. `root` is that of `/`.
-fn trusted(at: &Path, stat: &Stat, kind: FileType, root: &Stat) -> Result<(), Why> {
+fn trusted(at: &Path, stat: &Stat, kind: FileType, root: &Stat, zero_is_root: bool) -> Result<(), Why> {
     const STICKY: u32 = 0o1000;
-    if stat.st_uid != 0 && !is_out_of_the_callers_reach(at, stat, kind, root) {
+    if !(stat.st_uid == 0 && zero_is_root) && !is_out_of_the_callers_reach(at, stat, kind, root) {
         return Err(Why::Owner(stat.st_uid));
     }
     // The mode of a link says nothing. In a sticky directory others add names, and cannot
@@ -243,6 +247,13 @@ fn is_out_of_the_callers_reach(at: &Path, stat: &Stat, kind: FileType, root: &St
     let memory = || statfs(dir).is_ok_and(|system| system.f_type == TMPFS_MAGIC);
     let passed = kind == FileType::Directory || kind == FileType::Symlink;
     passed && stat.st_dev == root.st_dev && read_only() && memory()
+}
+
+/// False if user id 0 is the caller and not the owner of the system: after `unshare -r`, and
+/// in a jail with --as-root around this one, the system's owner has no number. In a
+/// container of an ordinary user's the system itself belongs to 0.
+fn zero_is_root() -> bool {
+    unmapped_overflow_uid().is_none() || stat("/usr").is_ok_and(|usr| usr.st_uid == 0)
 }
 
 /// The number that the kernel shows for owners that this user namespace does not map;
@@ -300,7 +311,11 @@ mod tests {
             (7, link | 0o777, Err(Why::Owner(7))),
         ] {
             let (stat, kind) = stat_of(uid, mode);
-            assert_eq!(trusted(Path::new("/x"), &stat, kind, &stat), expected, "{uid} {mode:o}");
+            assert_eq!(trusted(Path::new("/x"), &stat, kind, &stat, true), expected, "{uid} {mode:o}");
+            if uid == 0 {
+                let of_the_caller = trusted(Path::new("/x"), &stat, kind, &stat, false);
+                assert_eq!(of_the_caller, Err(Why::Owner(0)), "{mode:o}");
+            }
         }
     }
 

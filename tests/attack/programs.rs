@@ -264,9 +264,14 @@ fn the_systems_own_helpers_serve_in_jails_and_user_namespaces_too() {
     // But not one that is the caller's, though it lies in a read-only place.
     let evil = s.file("getent", &spy(&s.0, "getent"));
     fs::set_permissions(evil, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let around = format!("jail --nested --net host --ro-bind getent /usr/bin/getent --ro-bind {program} /tmp/jail --");
-    let out = outside_in(&s.0, false, &format!("{around} sh -c '{}'", look.replacen("jail", "/tmp/jail", 1)));
-    assert!(out.good().contains("the launcher does not run /usr/bin/getent: it is owned by uid"), "{out:#?}");
+    // With --as-root its owner has number 0, as root would have.
+    for (flags, owner) in [("", "it is owned by uid"), ("--as-root", "it is owned by uid 0, which is the caller")] {
+        let around =
+            format!("jail --nested {flags} --net host --ro-bind getent /usr/bin/getent --ro-bind {program} /tmp/jail --");
+        let out = outside_in(&s.0, false, &format!("{around} sh -c '{}'", look.replacen("jail", "/tmp/jail", 1)));
+        let expected = format!("the launcher does not run /usr/bin/getent: {owner}");
+        assert!(out.good().contains(&expected), "{flags}: {out:#?}");
+    }
     assert_eq!(ran(&s, &NAMES), [] as [String; 0]);
 }
 
