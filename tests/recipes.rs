@@ -916,8 +916,37 @@ git config --global core.hooksPath $PWD/../hooks; git checkout -q -b other; cmp 
         let mut listed: Vec<&str> = out.out.lines().collect();
         listed.sort_unstable();
         assert_eq!(listed, lines, "{name:?}: {out:#?}");
-        assert!(protected || out.err.contains("git-hook: the path of a submodule holds characters"), "{name:?}: {out:#?}");
+        assert!(
+            protected || out.err.contains("git-hook: the path of a submodule or repository holds characters"),
+            "{name:?}: {out:#?}"
+        );
     }
+}
+
+/// A submodule that is in the real index and not in that of `git commit FILE`, one of another
+/// branch, and a clone that is ignored.
+#[test]
+fn a_hook_changes_no_repository_below_whatever_index_names_it() {
+    if !has("git") {
+        return;
+    }
+    let h = Hostile::new();
+    recipe(&h.s, "git-hook", "hooks/pre-commit");
+    h.s.dir("checkout");
+    let hook =
+        "#!/bin/sh\nfor git in */.git */*/.git; do echo evil >>\"$git\"; echo evil >>\"$git/config\"; done\ntouch hook-ran\n";
+    program(&h.s, "checkout/.githooks/pre-commit", hook);
+    let script = "export GIT_CONFIG_GLOBAL=$PWD/../gitconfig HOME=$PWD/../victim
+git config --global user.name t; git config --global user.email t@localhost; git config --global protocol.file.allow always
+git init -q ../other && ( cd ../other && git commit -q --allow-empty -m x )
+echo x >file; git init -q && git add . && git commit -qm x
+git checkout -q -b away && git submodule --quiet add ../other theirs && git commit -qm sub && git checkout -q - 2>&1
+git clone -q ../other ignored/clone && echo ignored >.git/info/exclude && git submodule --quiet add ../other sub
+cp sub/.git ../sub; cp theirs/.git ../theirs; cp ignored/clone/.git/config ../clone
+git config --global core.hooksPath $PWD/../hooks; echo y >file; git commit -qm partial file
+cmp sub/.git ../sub && cmp theirs/.git ../theirs && cmp ignored/clone/.git/config ../clone && ls hook-ran";
+    let out = outside_in(&h.s.0.join("checkout"), false, script);
+    assert!(out.good().ends_with("hook-ran"), "{out:#?}");
 }
 
 #[test]
