@@ -213,7 +213,8 @@ fn check(program: &Path) -> Result<bool, (PathBuf, Why)> {
 /// Finds what is wrong with `at`, of which the kernel says `stat`. `root` is that of `/`.
 fn trusted(at: &Path, stat: &Stat, kind: FileType, root: &Stat, zero_is_root: bool) -> Result<(), Why> {
     const STICKY: u32 = 0o1000;
-    if !(stat.st_uid == 0 && zero_is_root) && !is_out_of_the_callers_reach(at, stat, kind, root) {
+    let of_root = stat.st_uid == 0 && zero_is_root;
+    if !of_root && !is_out_of_the_callers_reach(at, stat, kind, root) {
         return Err(Why::Owner(stat.st_uid));
     }
     // The mode of a link says nothing. In a sticky directory others add names, and cannot
