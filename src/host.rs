@@ -66,8 +66,9 @@ pub enum Opened {
 pub enum RootsOwn {
     /// A file that only root may read.
     Secret,
-    /// A file that root may write.
-    Writable,
+    /// Any other file. Root may give it another mode, also one that no one can write, and
+    /// the kernel keeps the mode for every /proc of the machine.
+    File,
     /// A directory: it may hold such files.
     Dir,
 }
@@ -388,7 +389,7 @@ impl Host {
                 let own = files.iter().filter_map(|(path, fact)| match (fact, path.to_str()?.strip_prefix("/proc/")?) {
                     (Fact::Dir, name) if !name.contains('/') && !names_a_process(path) => Some((path.clone(), RootsOwn::Dir)),
                     (Fact::File, "kcore" | "sysrq-trigger") => Some((path.clone(), RootsOwn::Secret)),
-                    (Fact::File, "knob") => Some((path.clone(), RootsOwn::Writable)),
+                    (Fact::File, name) if !name.contains('/') => Some((path.clone(), RootsOwn::File)),
                     _ => None,
                 });
                 Ok(own.collect())
@@ -687,8 +688,7 @@ fn roots_own(proc: &Path) -> Result<Vec<(PathBuf, RootsOwn)>, Errno> {
             None => RootsOwn::Dir,
             // The kernel lets only root read it.
             Some(mode) if mode & 0o004 == 0 => RootsOwn::Secret,
-            Some(mode) if mode & 0o222 != 0 => RootsOwn::Writable,
-            Some(_) => continue,
+            Some(_) => RootsOwn::File,
         };
         all.push((proc.join(OsStr::from_bytes(name.to_bytes())), own));
     }

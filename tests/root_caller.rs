@@ -26,6 +26,31 @@ fn the_kernels_knobs_are_out_of_reach() {
     assert!(sh_as_root(root, "", "cat /proc/cpuinfo /proc/meminfo /proc/sys/kernel/ostype").unwrap().good().contains("Linux"));
 }
 
+/// The kernel keeps the mode of such a file for every /proc of the machine: with another
+/// one no user could read /proc/stat, or all could read /proc/slabinfo.
+#[test]
+fn no_file_of_proc_gets_another_mode_or_time() {
+    // Each file is given the mode and the time that it has, so that success changes nothing.
+    let script = r#"
+        tried=0
+        for file in $(find /proc -path '/proc/[0-9]*' -prune -o -path /proc/sys -prune -o ! -type l -print 2>/dev/null); do
+            chmod "$(stat -c %a "$file")" "$file" 2>/dev/null && echo "chmod $file"
+            touch -c -r "$file" "$file" 2>/dev/null && echo "touch $file"
+            tried=$((tried + 1))
+        done
+        [ $tried -gt 20 ] && echo tried
+    "#;
+    for flags in ["", "--as-root", "--nested", "--landlock none"] {
+        let Some(out) = sh_as_root(Path::new("/"), flags, script) else { return };
+        // The root of a /proc is the jail's own.
+        let changed: Vec<_> = out.good().lines().filter(|line| !line.ends_with(" /proc")).collect();
+        assert_eq!(changed, ["tried"], "{flags}");
+    }
+    // What SECURITY.md says is open. The mode stays the same.
+    let open = "cd /proc/net; chmod $(stat -c %a psched) psched && echo open";
+    assert_eq!(sh_as_root(Path::new("/"), "--net host", open).unwrap().good(), "open");
+}
+
 #[test]
 fn groups_are_dropped() {
     if let Some(out) = sh_as_root(Path::new("/"), "", "id -G") {
