@@ -646,8 +646,8 @@ fn core_limit(host: &Host) -> Result<Option<Limit>, Error> {
         return Ok(None);
     }
     let problem = "the caller's hard core limit is 0, with which the kernel starts the program of kernel.core_pattern outside";
-    let remedy = "raise the hard limit to 1 or more (limits.conf(5), or prlimit --core=1 jail ... as root), or let crashes \
-                  inside start that program with --rlimit core=0";
+    let remedy = "raise the hard limit to 1 or more (limits.conf(5), or prlimit --core=1 --pid PID as root, for the shell that \
+                  starts jail), or let crashes inside start that program with --rlimit core=0";
     Err(Error::usage(None, problem, remedy).met("keep core dumps inside", Layer::Kernel))
 }
 

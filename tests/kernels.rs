@@ -467,8 +467,8 @@ fn crashes_start_nothing_outside(version: &str) {
          root: 139, not started\n\
          jail: keep core dumps inside: the caller's hard core limit is 0, with which the kernel starts the program of \
          kernel.core_pattern outside\n\
-         jail: refused by the kernel; raise the hard limit to 1 or more (limits.conf(5), or prlimit --core=1 jail ... as root), \
-         or let crashes inside start that program with --rlimit core=0\n\
+         jail: refused by the kernel; raise the hard limit to 1 or more (limits.conf(5), or prlimit --core=1 --pid PID as root, for \
+         the shell that starts jail), or let crashes inside start that program with --rlimit core=0\n\
          125\n0\n0\ncore\n"
     );
     assert_eq!(outcome.out, expected, "{outcome:#?}");

@@ -144,6 +144,20 @@ fn subordinate_roots_make_set_user_id_files() {
     }
 }
 
+/// What SECURITY.md says is open, and its twin: after a write(2) the bit is gone.
+#[test]
+fn a_set_user_id_file_keeps_the_bit_only_through_a_memory_map() {
+    let s = Scratch::new();
+    let script = "import mmap, os
+f = os.open('id', os.O_RDWR)
+mmap.mmap(f, 0)[0:2] = b'#!'
+print(oct(os.fstat(f).st_mode), os.pread(f, 2, 0))
+os.pwrite(f, b'#', 0)
+print(oct(os.fstat(f).st_mode))";
+    let run = format!("mkdir rwd; cd rwd; cp /usr/bin/id .; chmod 4755 id; jail --rw . -- python3 -c \"{script}\"");
+    assert_eq!(outside_in(&s.0, false, &run).good(), "0o104755 b'#!'\n0o100755");
+}
+
 #[test]
 fn a_stream_is_not_made_a_set_user_id_program() {
     let s = Scratch::new();
