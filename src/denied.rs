@@ -74,6 +74,8 @@ impl Trace {
                 | Limit::OwnPriority
                 | Limit::OwnIoPriority
                 | Limit::Mode { .. }
+                | Limit::NodeMode { .. }
+                | Limit::NoDevice { .. }
                 | Limit::Creation { .. }
                 | Limit::Whiteout
                 | Limit::SetCore
@@ -118,7 +120,7 @@ impl Trace {
         }
         let opens = |power: Powers| self.powers & power == 0 && lets(seccomp::treatment(call, self.powers | power));
         // Another root or a jail inside would let it, too, but with much else.
-        if opens(SET_ID) {
+        if opens(SET_ID) || matches!(call.verdict, Verdict::Limited(Limit::NodeMode { .. })) {
             return format!("--allow-syscall {name} {THROUGH}");
         }
         match (opens(NESTED), opens(SYS_ADMIN)) {
@@ -195,7 +197,14 @@ fn what(call: Option<&Call>, treatment: Treatment, made: &Made) -> String {
         Treatment::Limit(Limit::Itself | Limit::OwnPrlimit | Limit::OwnPriority | Limit::OwnIoPriority) => {
             "of another process".into()
         }
-        Treatment::Limit(Limit::Mode { .. } | Limit::Creation { .. }) => "set-user-ID".into(),
+        Treatment::Limit(Limit::NodeMode { mode } | Limit::NoDevice { mode })
+            if made.arguments.get(usize::from(mode)).is_some_and(|mode| int(*mode) & 0o170_000 == 0o020_000) =>
+        {
+            "S_IFCHR".into()
+        }
+        Treatment::Limit(Limit::NodeMode { .. } | Limit::NoDevice { .. } | Limit::Mode { .. } | Limit::Creation { .. }) => {
+            "set-user-ID".into()
+        }
         Treatment::Limit(Limit::Whiteout) => "RENAME_WHITEOUT".into(),
         Treatment::Limit(Limit::Priority | Limit::IoPriority) => "of process group 0".into(),
         Treatment::Limit(Limit::Keyctl | Limit::Ids { .. } | Limit::Node { .. })
@@ -287,6 +296,8 @@ mod tests {
             ("memfd_secret", &[], "memfd_secret (ENOSYS): --allow-syscall memfd_secret"),
             ("fchmod", &[1, 0o104_755], "fchmod(set-user-ID) (EPERM): --allow-syscall fchmod lets it through to the kernel"),
             ("openat", &[0, 0, 0o101, 0o6755], "openat(set-user-ID) (EPERM): --allow-syscall openat lets it through"),
+            ("mknod", &[0, 0o104_755], "mknod(set-user-ID) (EPERM): --allow-syscall mknod lets it through"),
+            ("mknodat", &[0, 0, 0o020_644], "mknodat(S_IFCHR) (EPERM): --allow-syscall mknodat lets it through"),
             ("openat2", &[], "openat2 (ENOSYS): --allow-syscall openat2 lets it through to the kernel"),
             ("renameat2", &[0, 0, 0, 0, 4], "renameat2(RENAME_WHITEOUT) (EINVAL): --allow-syscall renameat2 lets it through"),
             ("prlimit64", &[0, 4, 1, 1], "prlimit64(RLIMIT_CORE) (EPERM): --rlimit core=0 allows it"),

@@ -222,7 +222,13 @@ pub fn filter(powers: Powers, changes: &[Change]) -> Result<Filter, Error> {
         let by_default = seccomp::treatment(call, 0);
         match treat(call) {
             treatment if treatment == by_default => {}
-            Treatment::Allow if matches!(by_default, Treatment::Limit(Limit::Mode { .. } | Limit::Creation { .. })) => {
+            Treatment::Limit(Limit::NoDevice { .. }) => filter.set_id.push(call.name()),
+            Treatment::Allow
+                if matches!(
+                    by_default,
+                    Treatment::Limit(Limit::Mode { .. } | Limit::NodeMode { .. } | Limit::Creation { .. })
+                ) =>
+            {
                 filter.set_id.push(call.name());
             }
             Treatment::Refuse(_)

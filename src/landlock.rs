@@ -96,8 +96,8 @@ pub(crate) const HAS_SCOPES: u32 = 6;
 pub(crate) const HAS_UNIX: u32 = 9;
 
 /// What `jail` uses of each version of the interface: the version, the rights over files
-/// that it brought, and its name in `--check`. No rule gives MAKE_CHAR or MAKE_BLOCK, so the
-/// command makes no device node. `jail` does not use what the versions 7 (logging), 8 (all
+/// that it brought, and its name in `--check`. No rule gives MAKE_CHAR or MAKE_BLOCK. Not
+/// every kernel asks for MAKE_CHAR for the device 0:0 (6.18 does, Debian's 6.1 and 7.3 do not). `jail` does not use what the versions 7 (logging), 8 (all
 /// threads at once) and 10 (UDP ports) brought.
 pub(crate) const VERSIONS: [(u32, u64, &str); 6] = [
     (HAS_FILES, READ | WRITE & !TRUNCATE | MAKE_CHAR | MAKE_BLOCK, "files"),

@@ -109,6 +109,11 @@ pub fn long_leaf(limit: Limit) -> Result<BpfProgram, BackendError> {
             let device = [S_IFCHR, S_IFBLK].map(|kind| low(mode, Is::MaskedEq(S_IFMT), kind).map(|is| vec![is]));
             part(device.into_iter().collect::<Result<_, _>>()?, errno(DONE), allow)
         }
+        Limit::NodeMode { mode } => {
+            let refused = vec![vec![low(mode, Is::MaskedEq(S_ISUID), S_ISUID)?], vec![low(mode, Is::MaskedEq(S_IFMT), S_IFCHR)?]];
+            part(refused, eperm, allow)
+        }
+        Limit::NoDevice { mode } => part(vec![vec![low(mode, Is::MaskedEq(S_IFMT), S_IFCHR)?]], eperm, allow),
         Limit::Mode { mode } => part(vec![vec![low(mode, Is::MaskedEq(S_ISUID), 0)?]], allow, eperm),
         Limit::Creation { flags } => {
             let creates_nothing = vec![low(flags, Is::MaskedEq(O_CREAT | O_TMPFILE), 0)?];

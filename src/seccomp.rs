@@ -52,6 +52,12 @@ pub fn treatment(call: &Call, powers: Powers) -> Treatment {
         Verdict::Out(but) | Verdict::Absent(but) if but & powers != 0 => Treatment::Allow,
         Verdict::Limited(Limit::Clone | Limit::Unshare) if powers & NESTED != 0 => Treatment::Allow,
         Verdict::Limited(Limit::Mode { .. } | Limit::Creation { .. }) if powers & SET_ID != 0 => Treatment::Allow,
+        Verdict::Limited(Limit::NodeMode { mode }) => match (powers & SET_ID != 0, powers & NESTED != 0) {
+            (false, false) => Treatment::Limit(Limit::NodeMode { mode }),
+            (true, false) => Treatment::Limit(Limit::NoDevice { mode }),
+            (false, true) => Treatment::Limit(Limit::Mode { mode }),
+            (true, true) => Treatment::Allow,
+        },
         Verdict::Limited(Limit::SetCore | Limit::PrlimitCore) if powers & CORE != 0 => Treatment::Allow,
         Verdict::Limited(Limit::Socket) if powers & NET_RAW != 0 => Treatment::Limit(Limit::RawSocket),
         Verdict::Limited(Limit::Keyctl) if powers & NESTED == 0 => Treatment::Refuse(EPERM),

@@ -78,7 +78,12 @@ pub enum Limit {
     Connected,
     /// No set-user-ID bit in the mode, which is this argument.
     Mode { mode: u8 },
-    /// The same for open(2), whose mode follows the flags in this argument. The kernel
+    /// No set-user-ID bit in the mode of mknod(2), and no character device. The kernel lets every user make the
+    /// device 0:0, a whiteout, and not every kernel's Landlock refuses that.
+    NodeMode { mode: u8 },
+    /// Any mode for mknod(2), but no character device.
+    NoDevice { mode: u8 },
+    /// No set-user-ID bit in the mode of open(2), which follows the flags in this argument. The kernel
     /// reads the mode only if the flags create a file.
     Creation { flags: u8 },
     /// renameat2(2) without RENAME_WHITEOUT, which leaves a character device 0:0 behind.
@@ -244,6 +249,7 @@ const fn limited(limit: Limit, why: &str) -> Verdict {
 // machine who executes that file: through a writable directory, or through the file that
 // is its standard output.
 const SET_UID: &str = "no set-user-ID file";
+const NODE: &str = "no set-user-ID file, and no whiteout but by an overlay file system in user space, which needs --nested";
 // The kernel starts a core_pattern program outside as root if the limit is 0, but not if
 // it is 1 (core(5)). So the command must not lower 1 to 0. GnuPG and ssh-agent lower it,
 // and end if they are refused.
@@ -415,8 +421,8 @@ const ROWS: &[(&str, Call)] = &[
     row("lstat", 6, NO, "file-system", IN),
     row("mkdir", 83, NO, "file-system", limited(Limit::Mode { mode: 1 }, SET_UID)),
     row("mkdirat", 258, 34, "file-system", limited(Limit::Mode { mode: 2 }, SET_UID)),
-    row("mknod", 133, NO, "file-system", limited(Limit::Mode { mode: 1 }, SET_UID)),
-    row("mknodat", 259, 33, "file-system", limited(Limit::Mode { mode: 2 }, SET_UID)),
+    row("mknod", 133, NO, "file-system", limited(Limit::NodeMode { mode: 1 }, NODE)),
+    row("mknodat", 259, 33, "file-system", limited(Limit::NodeMode { mode: 2 }, NODE)),
     row("newfstatat", 262, 79, "file-system", IN),
     row("open", 2, NO, "file-system", limited(Limit::Creation { flags: 1 }, SET_UID)),
     row("open_tree", 428, 428, "file-system", out_but(NESTED | SYS_ADMIN, "mounts are the launcher's")),
