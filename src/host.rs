@@ -669,7 +669,7 @@ fn roots_own(proc: &Path) -> Result<Vec<(PathBuf, RootsOwn)>, Errno> {
         if name.to_bytes().iter().all(|b| b.is_ascii_digit() || *b == b'.') {
             continue;
         }
-        let mode = match entry.file_type() {
+        let file = match entry.file_type() {
             FileType::Symlink => continue,
             FileType::Directory => None,
             FileType::RegularFile
@@ -678,16 +678,18 @@ fn roots_own(proc: &Path) -> Result<Vec<(PathBuf, RootsOwn)>, Errno> {
             | FileType::CharacterDevice
             | FileType::BlockDevice
             | FileType::Unknown => match statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(stat) => Some(stat.st_mode).filter(|mode| FileType::from_raw_mode(*mode) != FileType::Directory),
+                Ok(stat) => Some(stat).filter(|stat| FileType::from_raw_mode(stat.st_mode) != FileType::Directory),
                 // A module was unloaded since the directory was read.
                 Err(Errno::NOENT) => continue,
                 Err(errno) => return Err(errno),
             },
         };
-        let own = match mode {
+        let own = match file {
             None => RootsOwn::Dir,
             // The kernel lets only root read it.
-            Some(mode) if mode & 0o004 == 0 => RootsOwn::Secret,
+            Some(stat) if stat.st_mode & 0o004 == 0 => RootsOwn::Secret,
+            // Root of a user namespace, whose files these are not, cannot change the mode.
+            Some(stat) if stat.st_uid != 0 && stat.st_mode & 0o222 == 0 => continue,
             Some(_) => RootsOwn::File,
         };
         all.push((proc.join(OsStr::from_bytes(name.to_bytes())), own));
