@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 pub const LAUNCH: &str = "launch to exit, µs";
+pub const BEFORE: &str = "launch to exit beside an earlier jail, µs";
 pub const BINDINGS: &str = "launch to exit with binds, µs";
 pub const MASKS: &str = "launch to exit with masked files, µs";
 pub const WORDS: &str = "launch to exit with words, µs";
@@ -100,6 +101,26 @@ pub fn tree(bench: &mut Bench) -> Result<()> {
     }
     let ratios = &["read-only", "floor", "bwrap"];
     bench.measure(Table { title: TREE, measures: TIME, ratios, rounds: bench.rounds, rows })?;
+    Ok(())
+}
+
+/// Launches of this jail beside those of another one (`JAIL_BENCH_BEFORE`), such as that of
+/// an earlier commit.
+pub fn before(bench: &mut Bench) -> Result<()> {
+    let dir = bench.dir.clone();
+    if !dir.join("before").exists() {
+        return Ok(());
+    }
+    let mut rows = Vec::new();
+    for flags in ["", "--net host", "--root tree", "--as-root", "--nested"] {
+        let payload = if flags == "--root tree" { "" } else { "--ro-bind payload /payload" };
+        let name = |launcher: &str| format!("{launcher} {flags}").trim_end().to_owned();
+        for (launcher, program) in [("before", "./before"), ("jail", "./jail")] {
+            let line = format!("{program} {flags} {payload} -- /payload");
+            rows.push(row(&dir, &name(launcher), &[&name("before")], &line));
+        }
+    }
+    bench.measure(Table { title: BEFORE, measures: TIME, ratios: &["before"], rounds: bench.rounds, rows })?;
     Ok(())
 }
 

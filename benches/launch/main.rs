@@ -8,8 +8,8 @@
 //! it starts.
 //!
 //! `JAIL_BENCH_ROUNDS` is the number of rounds, of which tables whose rows take long have a
-//! part; `JAIL` the program to measure if not the release build, `JAIL_BENCH_BWRAP` a command
-//! line, without quoting, that is another bwrap, such as benches/newer-bwrap prints, and
+//! part; `JAIL` the program to measure if not the release build, `JAIL_BENCH_BEFORE` another
+//! jail to measure beside it, `JAIL_BENCH_BWRAP` a command line, without quoting, that is another bwrap, such as benches/newer-bwrap prints, and
 //! `JAIL_BENCH_ONLY` what is in the names of the rows, or of the tables, that alone are
 //! measured. A launch that fails, or a left-over process that lives, ends the benchmark with
 //! an error; what is not installed, or is another's and cannot run here, is not measured and
@@ -146,6 +146,7 @@ fn measure(dir: &Path, rounds: usize, quick: bool) -> Result<()> {
     header(dir, rounds);
     let before = load();
     launches::plain(&mut bench)?;
+    launches::before(&mut bench)?;
     launches::tree(&mut bench)?;
     launches::binds(&mut bench)?;
     launches::masks(&mut bench)?;

@@ -38,6 +38,9 @@ pub fn build(quick: bool) -> Result<Scratch> {
     // copy, for the user may not be able to reach the original.
     let program = std::env::var_os("JAIL").unwrap_or(env!("CARGO_BIN_EXE_jail").into());
     fs::copy(&program, dir.join("jail")).map_err(|error| format!("copy {}: {error}", Path::new(&program).display()))?;
+    if let Some(before) = std::env::var_os("JAIL_BENCH_BEFORE") {
+        fs::copy(&before, dir.join("before")).map_err(|error| format!("copy {}: {error}", Path::new(&before).display()))?;
+    }
     for name in ["payload", "leave", "stay"] {
         compile(&format!("{name}.c"), &BARE, &dir.join(name))?;
     }
