@@ -7,35 +7,28 @@ use std::path::Path;
 use seccompiler::sock_filter;
 
 #[allow(dead_code)]
-#[path = "src/fakeroot.rs"]
-mod fakeroot;
-#[path = "src/leaf.rs"]
-mod leaf;
-#[allow(dead_code)]
-#[path = "src/seccomp.rs"]
-mod seccomp;
-#[allow(dead_code)]
-#[path = "src/syscalls.rs"]
-mod syscalls;
+#[path = "src/seccomp/policy/mod.rs"]
+mod policy;
+use policy::{arg_rules, bpf, table};
 
 fn main() {
-    for file in ["build.rs", "src/fakeroot.rs", "src/leaf.rs", "src/seccomp.rs", "src/syscalls.rs"] {
+    for file in ["build.rs", "src/seccomp/policy"] {
         println!("cargo::rerun-if-changed={file}");
     }
     let arch = match std::env::var("CARGO_CFG_TARGET_ARCH").as_deref() {
-        Ok("x86_64") => syscalls::Arch::X86_64,
-        Ok("aarch64") => syscalls::Arch::Aarch64,
-        other => panic!("src/syscalls.rs has no system-call numbers of {other:?}"),
+        Ok("x86_64") => table::Arch::X86_64,
+        Ok("aarch64") => table::Arch::Aarch64,
+        other => panic!("src/seccomp/policy/table.rs has no system-call numbers of {other:?}"),
     };
-    let limits = |limit| Some(leaf::leaf(limit).expect("each limit compiles"));
+    let limits = |limit| Some(arg_rules::leaf(limit).expect("each limit compiles"));
     let policy = |name, powers| {
-        let program = seccomp::compile(arch, |call| seccomp::treatment(call, powers), &limits).expect("the policy compiles");
-        let program = leaf::shorter(&program);
+        let program = bpf::compile(arch, |call| bpf::treatment(call, powers), &limits).expect("the policy compiles");
+        let program = arg_rules::shorter(&program);
         format!("static {name}: [sock_filter; {}] = [{}];\n", program.len(), written(&program))
     };
-    let (default, set_id) = (policy("DEFAULT", 0), policy("DEFAULT_WITH_SET_ID", syscalls::SET_ID));
+    let (default, set_id) = (policy("DEFAULT", 0), policy("DEFAULT_WITH_SET_ID", table::SET_ID));
     let mut limited = String::from("static LIMITED: &[(Limit, &[sock_filter])] = &[\n");
-    for limit in leaf::all() {
+    for limit in arg_rules::all() {
         let leaf = limits(limit).unwrap_or_default();
         writeln!(limited, "(Limit::{limit:?}, &[{}]),", written(&leaf)).expect("memory takes it");
     }

@@ -3,80 +3,17 @@
 //! `--explain=json` is JSON. `fuzz/run` builds and starts it.
 
 #![no_main]
-#![allow(dead_code, reason = "the program's modules, without those that have effects")]
-
-#[path = "../src/args.rs"]
-mod args;
-#[path = "../src/caps.rs"]
-mod caps;
-#[path = "../src/degrade.rs"]
-mod degrade;
-#[path = "../src/denied.rs"]
-mod denied;
-#[path = "../src/endpoint.rs"]
-mod endpoint;
-#[path = "../src/error.rs"]
-mod error;
-#[path = "../src/explain.rs"]
-mod explain;
-#[path = "../src/fakeroot.rs"]
-mod fakeroot;
-#[path = "../src/filter.rs"]
-mod filter;
-#[path = "../src/flags.rs"]
-mod flags;
-#[path = "../src/helper.rs"]
-mod helper;
-#[path = "../src/host.rs"]
-mod host;
-#[path = "../src/index.rs"]
-mod index;
-#[path = "../src/landlock.rs"]
-mod landlock;
-#[path = "../src/loopback.rs"]
-mod loopback;
-#[path = "../src/near.rs"]
-mod near;
-#[path = "../src/own_file.rs"]
-mod own_file;
-#[path = "../src/place.rs"]
-mod place;
-#[path = "../src/plan.rs"]
-mod plan;
-#[path = "../src/policy.rs"]
-mod policy;
-#[path = "../src/program.rs"]
-mod program;
-#[path = "../src/reach.rs"]
-mod reach;
-#[path = "../src/resolver.rs"]
-mod resolver;
-#[path = "../src/rlimits.rs"]
-mod rlimits;
-#[path = "../src/seccomp.rs"]
-mod seccomp;
-#[path = "../src/subordinate.rs"]
-mod subordinate;
-#[path = "../src/sys.rs"]
-mod sys;
-#[path = "../src/syscalls.rs"]
-mod syscalls;
-#[path = "../src/text.rs"]
-mod text;
-#[path = "../src/units.rs"]
-mod units;
-#[path = "../src/view.rs"]
-mod view;
-#[path = "../src/wanted.rs"]
-mod wanted;
-
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use libfuzzer_sys::fuzz_target;
 
-use host::Host;
-use policy::Request;
+use jail::cli::{command_line, flags};
+use jail::error;
+use jail::host::Host;
+use jail::policy::{self, Request};
+use jail::report::explain;
+use jail::plan;
 
 /// Words end in NUL. One of a single byte is a flag, so that not every flag has
 /// to be found letter by letter.
@@ -87,7 +24,7 @@ fn words(data: &[u8]) -> Vec<OsString> {
         .collect()
 }
 
-fn explained(typed: args::Typed, host: &Host) -> Option<String> {
+fn explained(typed: command_line::Typed, host: &Host) -> Option<String> {
     let Ok(Request::Explain(mut policy, _) | Request::Run(mut policy)) = policy::interpret(typed) else { return None };
     let plan = plan::build(&mut policy, host).ok()?;
     let _ = explain::text(&plan);
@@ -108,7 +45,7 @@ fuzz_target!(|data: &[u8]| {
     // What follows the first NUL pair is the file of --args.
     let cut = data.windows(2).position(|pair| pair == [0, 0]).unwrap_or(data.len());
     let (line, file) = (&data[..cut], data.get(cut + 2..).unwrap_or(&[]));
-    let parse = || args::parse(words(line), &mut |_| Ok(file.to_owned()));
+    let parse = || command_line::parse(words(line), &mut |_| Ok(file.to_owned()));
     let (Ok(typed), Ok(mut reversed)) = (parse(), parse()) else { return };
     reversed.flags.reverse();
     assert_eq!(explained(typed, &host), explained(reversed, &host), "the order of flags matters");

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::io::Errno;
 
 use crate::sys;
-use crate::text::shown;
+use crate::util::text::shown;
 
 /// The command's time was up.
 pub const TIMED_OUT: u8 = 124;

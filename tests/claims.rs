@@ -140,9 +140,9 @@ fn unsafe_code_is_only_where_security_md_says() {
     assert!(manifest.contains("\nunsafe_code = \"deny\""));
     let sources = sources("src");
     let allows: Vec<&String> = sources.iter().filter(|(_, text)| text.contains("(unsafe_code)")).map(|(file, _)| file).collect();
-    assert_eq!(allows, ["src/sys.rs"]);
-    // `memory` is a module of `sys`, and so is allowed what that is.
+    assert_eq!(allows, ["src/main.rs", "src/sys/mod.rs"]);
     let uses = |text: &str| text.lines().any(|line| line.split("//").next().is_some_and(|code| code.contains("unsafe ")));
     let with_unsafe: Vec<&String> = sources.iter().filter(|(_, text)| uses(text)).map(|(file, _)| file).collect();
-    assert_eq!(with_unsafe, ["src/memory.rs", "src/sys.rs"]);
+    let elsewhere: Vec<_> = with_unsafe.iter().filter(|file| !file.starts_with("src/sys/")).collect();
+    assert!(elsewhere.is_empty() && with_unsafe.len() > 1, "{with_unsafe:?}");
 }

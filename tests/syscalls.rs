@@ -2,9 +2,7 @@
 //! kernel; what programs need is as outside; flags change the policy.
 
 mod support;
-#[allow(dead_code)]
-#[path = "../src/syscalls.rs"]
-mod table;
+use jail::seccomp::policy::table;
 use std::path::Path;
 use std::process::Command;
 use support::*;

@@ -1,5 +1,5 @@
 //! Every number of a system call, by the three ways into an x86-64 kernel. The table of
-//! src/syscalls.rs says what each call gives. That each refused call gives its error with
+//! src/seccomp/policy/table.rs says what each call gives. That each refused call gives its error with
 //! senseless arguments is in tests/syscalls.rs too; here no number is left out, and what is
 //! allowed reaches the kernel.
 

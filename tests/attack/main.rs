@@ -33,6 +33,4 @@ mod pty;
 mod random;
 #[path = "../support/mod.rs"]
 mod support;
-#[allow(dead_code)]
-#[path = "../../src/syscalls.rs"]
-mod table;
+use jail::seccomp::policy::table;

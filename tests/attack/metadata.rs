@@ -1,6 +1,6 @@
 //! Modes and other metadata of files: no set-user-ID file is made, no device is left
 //! behind, the host's devices keep their modes, and what the kernel does with a crash.
-//! That crash is in tests/kernels.rs, the arguments one by one in src/seccomp_tests.rs.
+//! That crash is in tests/kernels.rs, the arguments one by one in src/seccomp/policy/bpf/tests.rs.
 
 use crate::kit::*;
 use crate::pty::Person;

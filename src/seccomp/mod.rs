@@ -1,0 +1,5 @@
+//! Which system call is allowed and why; no file is read and no call is made; a table row needs its reason.
+
+pub mod explain_denied;
+pub mod overrides;
+pub mod policy;
