@@ -9,7 +9,7 @@ use seccompiler::sock_filter;
 #[allow(dead_code)]
 #[path = "src/seccomp/policy/mod.rs"]
 mod policy;
-use policy::{arg_rules, bpf, table};
+use policy::{arg_rules, bpf, defaults, table};
 
 fn main() {
     for file in ["build.rs", "src/seccomp/policy"] {
@@ -22,7 +22,7 @@ fn main() {
     };
     let limits = |limit| Some(arg_rules::leaf(limit).expect("each limit compiles"));
     let policy = |name, powers| {
-        let program = bpf::compile(arch, |call| bpf::treatment(call, powers), &limits).expect("the policy compiles");
+        let program = bpf::compile(arch, |call| defaults::treatment(call, powers), &limits).expect("the policy compiles");
         let program = arg_rules::shorter(&program);
         format!("static {name}: [sock_filter; {}] = [{}];\n", program.len(), written(&program))
     };

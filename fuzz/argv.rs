@@ -8,12 +8,15 @@ use std::os::unix::ffi::OsStringExt;
 
 use libfuzzer_sys::fuzz_target;
 
+use jail::cli::apply_flag;
+use jail::policy::layer;
 use jail::cli::{command_line, flags};
 use jail::error;
 use jail::host::Host;
-use jail::policy::{self, Request};
+use jail::policy;
 use jail::report::explain;
 use jail::plan;
+use jail::cli::request::Request;
 
 /// Words end in NUL. One of a single byte is a flag, so that not every flag has
 /// to be found letter by letter.
@@ -25,7 +28,7 @@ fn words(data: &[u8]) -> Vec<OsString> {
 }
 
 fn explained(typed: command_line::Typed, host: &Host) -> Option<String> {
-    let Ok(Request::Explain(mut policy, _) | Request::Run(mut policy)) = policy::interpret(typed) else { return None };
+    let Ok(Request::Explain(mut policy, _) | Request::Run(mut policy)) = apply_flag::interpret(typed) else { return None };
     let plan = plan::build(&mut policy, host).ok()?;
     let _ = explain::text(&plan);
     let json = explain::to_json(&plan);
@@ -39,7 +42,7 @@ fuzz_target!(|data: &[u8]| {
     let mut host = Host::made_up(&["/t/bin/sh", "/t/proc/", "/t/dev->/etc", "/t/tmp->../../x", "/t/run->run", "/l->l", "/h/a->/etc"]);
     if data.last().is_some_and(|last| last % 2 == 1) {
         // As in a container: all that can be done without must be, if it is named.
-        host.lacks = policy::Degradable::ALL.map(|(_, layer)| (layer, error::Layer::Container)).into();
+        host.lacks = layer::Degradable::ALL.map(|(_, layer)| (layer, error::Layer::Container)).into();
         host.landlock_abi = u32::from(*data.first().unwrap_or(&0) % 8);
     }
     // What follows the first NUL pair is the file of --args.

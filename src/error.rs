@@ -1,25 +1,16 @@
 //! The one error: what was being done, for which flag, what went wrong, which
 //! layer refused, and what to do.
 
+use crate::sys;
+use crate::util::escape::{about, shown};
+use crate::util::exit_status::FAILED;
 use core::fmt;
+use rustix::io::Errno;
 use std::borrow::Cow;
+use std::ffi::CString;
 use std::ffi::OsStr;
 use std::ops::{Deref, DerefMut};
 use std::os::unix::ffi::OsStrExt;
-
-use rustix::io::Errno;
-
-use crate::sys;
-use crate::util::text::shown;
-
-/// The command's time was up.
-pub const TIMED_OUT: u8 = 124;
-/// `jail` itself failed.
-pub const FAILED: u8 = 125;
-/// The command was found and cannot be executed.
-pub const NOT_EXECUTABLE: u8 = 126;
-/// The command was not found.
-pub const NOT_FOUND: u8 = 127;
 
 /// Who said no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,4 +190,8 @@ impl Asked {
     pub fn text(&self) -> &'static str {
         self.0
     }
+}
+
+pub(crate) fn c_string(bytes: &OsStr) -> Result<CString, Error> {
+    CString::new(bytes.as_bytes()).map_err(|_| Error::usage(None, about("", bytes, " holds a NUL"), "leave it out"))
 }

@@ -5,19 +5,24 @@ use std::ffi::{OsStr, OsString};
 use std::mem::ManuallyDrop;
 use std::path::Path;
 
+use crate::cli::apply_flag;
 use crate::cli::command_line::Typed;
-use crate::error::{Error, FAILED, Layer, said};
+use crate::cli::request::{Format, Request};
+use crate::error::{Error, Layer, said};
 use crate::host::Host;
+use crate::host::own_file::Copied;
+use crate::host::privileges;
 use crate::plan::Plan;
-use crate::plan::own_file::Copied;
-use crate::policy::{Format, Policy, Request};
+use crate::policy::Policy;
+use crate::report::evidence;
 use crate::supervisor::status_fd::Record;
+use crate::util::exit_status::FAILED;
+use crate::util::fs;
+use crate::util::io;
 
 use crate::cli::command_line;
 use crate::cli::flags;
-use crate::host;
 use crate::plan;
-use crate::policy;
 use crate::report::check;
 use crate::report::diagnose;
 use crate::report::diff;
@@ -30,7 +35,7 @@ use crate::sys;
 fn story(words: Vec<OsString>, arguments: &sys::Arguments) -> u8 {
     // Before any file is read: --args, --diff and --check would read it with the rights
     // of the executable's owner, and print parts of it.
-    let privileged = if sys::is_secure() { host::privileged() } else { None };
+    let privileged = if sys::is_secure() { privileges::privileged() } else { None };
     let (text, status) = if let Some(error) = privileged {
         (format!("{error}\n"), error.status)
     } else if words.is_empty() {
@@ -44,7 +49,7 @@ fn story(words: Vec<OsString>, arguments: &sys::Arguments) -> u8 {
     };
     // Where nobody listens there is nobody to tell.
     if let Some(stderr) = sys::inherited(2) {
-        let _ = launch::print(stderr, &text);
+        let _ = io::print(stderr, &text);
     }
     status
 }
@@ -67,9 +72,9 @@ fn tell(words: Vec<OsString>, arguments: &sys::Arguments) -> Result<u8, Error> {
     // The first start has read each file already, in this order.
     let mut known = copied.into_iter().flat_map(|copied| copied.args_files);
     let typed = command_line::parse(words, &mut |file| known.next().map_or_else(|| read_flags(file), Ok))
-        .map_err(host::few_descriptors)?;
+        .map_err(privileges::few_descriptors)?;
     let record = Record::of(&typed);
-    let told = act(typed, arguments, record.as_ref()).map_err(host::few_descriptors);
+    let told = act(typed, arguments, record.as_ref()).map_err(privileges::few_descriptors);
     if let (Some(record), Err(error)) = (&record, &told) {
         record.failed(error);
     }
@@ -77,7 +82,7 @@ fn tell(words: Vec<OsString>, arguments: &sys::Arguments) -> Result<u8, Error> {
 }
 
 fn act(typed: Typed, arguments: &sys::Arguments, record: Option<&Record>) -> Result<u8, Error> {
-    match policy::interpret(typed)? {
+    match apply_flag::interpret(typed)? {
         Request::Help => print(&flags::help()),
         Request::Version => print(concat!("jail ", env!("CARGO_PKG_VERSION"), "\n")),
         Request::Check(policy, format) => {
@@ -99,12 +104,12 @@ fn act(typed: Typed, arguments: &sys::Arguments, record: Option<&Record>) -> Res
             plan.stay_in_this_process();
             let planned = sys::now() - began;
             let text = profile::run(&plan, planned, arguments);
-            print(&text.map_err(|failure| diagnose::error(&plan, failure, &diagnose::Signs::read()))?)
+            print(&text.map_err(|failure| diagnose::error(&plan, failure, &evidence::Signs::read()))?)
         }
         Request::Run(policy) => {
             let plan = planned(policy, arguments)?;
             let ended = launch::run(&plan, arguments, record, launch::Passed::LetGo, None)
-                .map_err(|failure| diagnose::error(&plan, failure, &diagnose::Signs::read()))?;
+                .map_err(|failure| diagnose::error(&plan, failure, &evidence::Signs::read()))?;
             if let Some(record) = record {
                 record.ended(&ended);
             }
@@ -132,7 +137,7 @@ fn observe(policy: &Policy, arguments: &sys::Arguments) -> Result<ManuallyDrop<H
 /// Prints to standard output; half an explanation is an error.
 fn print(text: &str) -> Result<u8, Error> {
     let stdout = sys::inherited(1).ok_or(rustix::io::Errno::BADF);
-    match stdout.and_then(|stdout| launch::print(stdout, text)) {
+    match stdout.and_then(|stdout| io::print(stdout, text)) {
         Ok(()) => Ok(0),
         Err(errno) => {
             let error = Error::usage(None, said(errno), "make room, or send it elsewhere");
@@ -145,9 +150,9 @@ fn print(text: &str) -> Result<u8, Error> {
 fn read_flags(file: &OsStr) -> Result<Vec<u8>, String> {
     let read = if file == "-" {
         // Not std's stdin, which takes a closed one for an empty one.
-        host::read_all(sys::inherited(0).ok_or("standard input is closed")?)
+        fs::read_all(sys::inherited(0).ok_or("standard input is closed")?)
     } else {
-        host::read(Path::new(file))
+        fs::read(Path::new(file))
     };
     read.map_err(said)
 }

@@ -7,15 +7,17 @@ use rustix::fs::{Access as Wanted, AtFlags, CWD, accessat};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, wait};
 
-use crate::child::apply::{LAUNCHER_DIED, State, hold};
+use crate::child::apply::LAUNCHER_DIED;
+use crate::child::context::State;
+use crate::child::powers::hold;
 use crate::child::protocol::Report;
 use crate::child::signal_dedup::Forward;
-use crate::error::{FAILED, NOT_EXECUTABLE, NOT_FOUND};
 use crate::plan::Plan;
 use crate::policy::Init;
 use crate::process::fd_channel::Greeter;
 use crate::process::subreaper::Children;
 use crate::sys::{self, Cloned, Flag, SignalSet, Stack, Words};
+use crate::util::exit_status::{FAILED, NOT_EXECUTABLE, NOT_FOUND};
 
 /// The signal that brings process 1 the number of one that the launcher passes
 /// on, as the message of a real-time signal that nothing sends otherwise.

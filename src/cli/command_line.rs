@@ -8,7 +8,8 @@ use lexopt::Arg;
 
 use crate::cli::flags::{self, FLAGS, Flag, Takes};
 use crate::error::{Asked, Error, Layer, Words};
-use crate::util::text::{about, nearest, shown};
+use crate::util::escape::{about, shown};
+use crate::util::suggest::nearest;
 
 /// One flag and what followed it.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 //! `JAIL_WRITE_COMPLETIONS=1 cargo test completions` writes them anew.
 
 use crate::cli::flags::{FLAGS, Flag, Takes};
-use crate::policy::Degradable;
+use crate::policy::layer::Degradable;
 use crate::seccomp::overrides;
 use crate::seccomp::policy::table;
 use crate::sys::caps;

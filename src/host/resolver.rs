@@ -7,9 +7,9 @@ use std::os::fd::AsFd;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use crate::host::read_all;
 use crate::process::helper::{self, Refused, Unusable};
 use crate::process::spawn::Program;
+use crate::util::fs::read_all;
 
 /// Why a name has no address.
 #[derive(Clone, Debug, PartialEq, Eq)]

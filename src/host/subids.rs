@@ -6,8 +6,8 @@ use std::path::Path;
 
 use rustix::fs::{StatVfsMountFlags, getxattr, stat, statvfs};
 
-use crate::host;
 use crate::process::helper::{self, Refused};
+use crate::util::fs;
 
 /// The files, that for users first.
 pub const FILES: [&str; 2] = ["/etc/subuid", "/etc/subgid"];
@@ -46,7 +46,7 @@ pub struct Subordinate {
 impl Subordinate {
     /// Reads it for the caller `uid`.
     pub fn observe(uid: u32) -> Self {
-        let file = |path: &str| host::read(Path::new(path)).unwrap_or_default();
+        let file = |path: &str| fs::read(Path::new(path)).unwrap_or_default();
         let name = name(&file("/etc/passwd"), uid);
         let files = FILES.map(file);
         let status = file("/proc/self/status");

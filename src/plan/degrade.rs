@@ -9,10 +9,14 @@
 use crate::error::{Asked, Error, Layer, Words};
 use crate::host::Host;
 use crate::plan::landlock::{HAS_FILES, HAS_SCOPES, HAS_TRUNCATE};
-use crate::policy::{Access, Anchor, Degradable, Entry, Init, Landlock, Net, Policy, Seccomp, Setting, What};
+use crate::policy::files::{Access, Entry, What};
+use crate::policy::layer::Degradable;
+use crate::policy::net::Net;
+use crate::policy::{Anchor, Init, Landlock, Policy, Seccomp, Setting};
+use crate::seccomp::fallback::IPC;
 use crate::seccomp::overrides::{Change, Subject};
-use crate::seccomp::policy::bpf::{EAFNOSUPPORT, ENOSYS, Treatment};
-use crate::seccomp::policy::table::{Limit, PROCESSES, SOCKETS};
+use crate::seccomp::policy::action::{EAFNOSUPPORT, ENOSYS, Treatment};
+use crate::seccomp::policy::table::{Limit, PROCESSES};
 
 /// What is left to be done.
 #[derive(Debug, Default)]
@@ -375,30 +379,3 @@ impl Without<'_> {
         }
     }
 }
-
-/// May `call` be one that the system-call policy refuses in place of a layer that
-/// `policy` does without?
-pub fn may_close(policy: &Policy, call: &str) -> bool {
-    let named = policy.degrade.as_ref().is_some_and(|degrade| degrade.value.contains(&Degradable::Namespaces));
-    named
-        && (IPC.contains(&call)
-            || PROCESSES.iter().any(|(other, _)| *other == call)
-            || SOCKETS.iter().any(|(other, _)| *other == call))
-}
-
-/// What reaches the host's System V IPC and POSIX message queues.
-const IPC: [&str; 13] = [
-    "mq_open",
-    "mq_unlink",
-    "msgctl",
-    "msgget",
-    "msgrcv",
-    "msgsnd",
-    "semctl",
-    "semget",
-    "semop",
-    "semtimedop",
-    "shmat",
-    "shmctl",
-    "shmget",
-];

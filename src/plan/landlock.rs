@@ -4,94 +4,32 @@
 //! Rules only add. What `--hide`, `--ro` or `--noexec` take away below a place that
 //! another flag gives, the mounts alone take away.
 
-use std::ffi::{CStr, CString, OsStr};
-use std::os::unix::ffi::OsStrExt;
-
-use crate::plan::{Op, Step};
-use crate::policy::Access;
+use crate::plan::op::{Op, Step};
+use crate::plan::ruleset::{
+    ABSTRACT_UNIX_SOCKET, EXECUTE, IOCTL_DEV, MAKE_BLOCK, MAKE_CHAR, READ, READ_FILE, RESOLVE_UNIX, Ruleset, SHARED, SIGNAL,
+    TRUNCATE, USE, WRITE, WRITE_FILE,
+};
+use crate::policy::files::Access;
 use crate::util::name_map::Index;
-
-/// What this file has to say of the jail.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ruleset {
-    /// The rights over files that need a rule: bits of linux/landlock.h.
-    pub files: u64,
-    /// The rights over TCP ports that need a rule.
-    pub ports: u64,
-    /// What does not reach out of the jail.
-    pub scoped: u64,
-    /// Rights below paths inside.
-    pub below: Vec<(CString, u64)>,
-    /// Are there POSIX message queues of the jail's own, which lie in a file system that
-    /// is mounted nowhere?
-    pub queues: bool,
-    /// Descriptors whose files may be opened anew, as they are open already.
-    pub descriptors: Vec<i32>,
-    /// TCP ports that may be connected to.
-    pub connect: Vec<u16>,
-    /// TCP ports that may be listened on.
-    pub listen: Vec<u16>,
-}
-
-pub(crate) const EXECUTE: u64 = 1;
-pub(crate) const WRITE_FILE: u64 = 1 << 1;
-pub(crate) const READ_FILE: u64 = 1 << 2;
-pub(crate) const READ_DIR: u64 = 1 << 3;
-const REMOVE_DIR: u64 = 1 << 4;
-const REMOVE_FILE: u64 = 1 << 5;
-const MAKE_CHAR: u64 = 1 << 6;
-const MAKE_DIR: u64 = 1 << 7;
-const MAKE_REG: u64 = 1 << 8;
-const MAKE_SOCK: u64 = 1 << 9;
-const MAKE_FIFO: u64 = 1 << 10;
-const MAKE_BLOCK: u64 = 1 << 11;
-const MAKE_SYM: u64 = 1 << 12;
-/// Renaming and linking into another directory; without it, as in ABI 1, never.
-const REFER: u64 = 1 << 13;
-pub(crate) const TRUNCATE: u64 = 1 << 14;
-pub(crate) const IOCTL_DEV: u64 = 1 << 15;
-/// Connecting and sending to a Unix socket by its path. The kernel asks only about sockets
-/// that were made outside the ruleset: the command's own need no rule.
-const RESOLVE_UNIX: u64 = 1 << 16;
-
-const READ: u64 = EXECUTE | READ_FILE | READ_DIR;
-const WRITE: u64 =
-    WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | MAKE_SOCK | MAKE_FIFO | MAKE_SYM | REFER | TRUNCATE;
-/// Using a device; a shell's `>` truncates.
-const USE: u64 = WRITE_FILE | TRUNCATE | IOCTL_DEV;
-/// A place of the host's that the command may write to. Memory of the jail's own is not such
-/// a place: no socket of the host lies there, and what `--ro` shows below it, as below a
-/// private home, would get the right, too.
-const SHARED: u64 = READ | WRITE | RESOLVE_UNIX;
-/// The rights that mean something for what is no directory.
-pub(crate) const OF_FILES: u64 = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV | RESOLVE_UNIX;
-
-/// What a descriptor of a directory gives, which `--fd` names: none of its sockets.
-pub(crate) const BELOW_A_DESCRIPTOR: u64 = READ | WRITE;
-
-/// Binding a TCP socket.
-pub(crate) const BIND_TCP: u64 = 1;
-/// Connecting one.
-pub(crate) const CONNECT_TCP: u64 = 1 << 1;
-
-/// Abstract Unix sockets.
-const ABSTRACT_UNIX_SOCKET: u64 = 1;
-/// Signals. The command is in its caller's process group, or the terminal's job
-/// control would not reach it, and kill(2) with 0 signals that whole group, also
-/// across pid namespaces.
-const SIGNAL: u64 = 1 << 1;
+use std::ffi::{CStr, OsStr};
+use std::os::unix::ffi::OsStrExt;
 
 /// The first version of the interface that can carry rules of files: without REFER
 /// no file could be renamed into another directory.
 pub(crate) const HAS_FILES: u32 = 2;
+
 /// The first version that sees truncating, by path and by a descriptor for reading.
 pub(crate) const HAS_TRUNCATE: u32 = 3;
+
 /// The first version that knows TCP ports.
 pub(crate) const HAS_PORTS: u32 = 4;
+
 /// The first version that sees the calls that only devices know.
 const HAS_IOCTL_DEV: u32 = 5;
+
 /// The first version that keeps signals and abstract sockets in.
 pub(crate) const HAS_SCOPES: u32 = 6;
+
 /// The first version that sees connections to Unix sockets by path (Linux 7.1).
 pub(crate) const HAS_UNIX: u32 = 9;
 
@@ -207,7 +145,7 @@ pub fn places(op: &Op) -> (Option<&CStr>, Option<&CStr>) {
 }
 
 /// The place inside that an operation gives rights to, and which.
-fn rights<'a>(op: &'a Op, sealed: &[&CStr]) -> Option<(&'a CStr, u64)> {
+pub(crate) fn rights<'a>(op: &'a Op, sealed: &[&CStr]) -> Option<(&'a CStr, u64)> {
     match op {
         Op::RootMemory | Op::RootTree { access: Access::ReadOnly, .. } => Some((c"/", READ)),
         Op::RootTree { access: Access::Writable, .. } => Some((c"/", SHARED)),
@@ -281,59 +219,5 @@ fn rights<'a>(op: &'a Op, sealed: &[&CStr]) -> Option<(&'a CStr, u64)> {
         | Op::Ruleset { .. }
         | Op::Landlock
         | Op::FilterCalls { .. } => None,
-    }
-}
-
-impl Ruleset {
-    /// Is there anything in it?
-    pub fn is_empty(&self) -> bool {
-        self.files == 0 && self.ports == 0 && self.scoped == 0
-    }
-
-    /// Allows these TCP ports and no others.
-    pub fn only_ports(&mut self, connect: Vec<u16>, listen: Vec<u16>) {
-        self.ports = BIND_TCP | CONNECT_TCP;
-        (self.connect, self.listen) = (connect, listen);
-    }
-
-    /// What a person is told of it.
-    pub fn shown(&self) -> String {
-        let mut parts = Vec::new();
-        let places = |right: u64| -> Vec<String> {
-            let having = self.below.iter().filter(|(_, rights)| rights & right != 0);
-            having.map(|(path, _)| crate::util::text::shown_path(path)).collect()
-        };
-        if self.files != 0 {
-            let writable = places(MAKE_REG);
-            parts.push(format!(
-                "files made and removed only below {}",
-                if writable.is_empty() { "nothing".into() } else { writable.join(" ") }
-            ));
-            if self.below.iter().all(|(path, _)| path.as_c_str() != c"/") {
-                parts.push(format!("files opened only below {}", places(READ).join(" ")));
-            }
-        }
-        if self.files & RESOLVE_UNIX != 0 {
-            let reached = places(RESOLVE_UNIX);
-            parts.push(if reached.is_empty() {
-                "no Unix socket outside".into()
-            } else {
-                format!("Unix sockets outside only below {}", reached.join(" "))
-            });
-        }
-        if self.scoped & SIGNAL != 0 {
-            parts.push("no signal leaves the jail".into());
-        }
-        if self.scoped & ABSTRACT_UNIX_SOCKET != 0 {
-            parts.push("no abstract socket outside".into());
-        }
-        if self.ports != 0 {
-            let list = |ports: &[u16]| {
-                let all: Vec<String> = ports.iter().map(u16::to_string).collect();
-                if all.is_empty() { "none".into() } else { all.join(" ") }
-            };
-            parts.push(format!("TCP ports connected to: {}; listened on: {}", list(&self.connect), list(&self.listen)));
-        }
-        parts.join("; ")
     }
 }

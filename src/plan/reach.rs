@@ -1,49 +1,17 @@
 //! `--reach`, as it is planned: which address each host has inside, what the hosts file
 //! says there, and where each hole leads outside.
 
-use std::ffi::{CString, OsStr};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
-
-use rustix::io::Errno;
-
-use crate::error::{Asked, Error, Layer, said};
+use crate::error::{Asked, Error, Layer, c_string, said};
 use crate::host::Host;
 use crate::host::resolver::Unresolved;
-use crate::plan::fs::requests::{Put, Wanted, absolute, c_string, files_error, not_through_a_link, source};
+use crate::plan::fs::requests::{Put, Wanted, absolute, files_error, not_through_a_link, source};
 use crate::plan::near::{self, Near};
-use crate::plan::{Op, Step};
+use crate::plan::op::{Op, Outward, Step};
 use crate::policy::Policy;
 use crate::policy::endpoint::{Endpoint, Machine, is_one_machine};
-use crate::util::text::shown;
-
-/// Where a hole leads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outward {
-    /// To the first of these that takes the connection.
-    Tcp(Vec<SocketAddr>),
-    /// To the Unix socket of this name in this directory.
-    Unix {
-        /// On the host; it holds no link.
-        dir: CString,
-        /// In it.
-        name: CString,
-    },
-}
-
-impl Outward {
-    /// Each place, for a person.
-    pub fn shown(&self) -> Vec<String> {
-        match self {
-            Self::Tcp(addresses) => addresses.iter().map(ToString::to_string).collect(),
-            Self::Unix { dir, name } => {
-                let part = |part: &CString| PathBuf::from(OsStr::from_bytes(part.to_bytes()));
-                vec![Endpoint::Unix(part(dir).join(part(name))).to_string()]
-            }
-        }
-    }
-}
+use crate::util::escape::shown;
+use rustix::io::Errno;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// All that is to be done for it.
 #[derive(Debug, Default)]
@@ -59,6 +27,7 @@ pub(crate) struct Reached {
 /// The first network of addresses that hosts have inside: none of them has another
 /// meaning. After 127.64.255.255 comes what nobody gets to.
 const FIRST: Ipv4Addr = Ipv4Addr::new(127, 64, 0, 1);
+
 /// The same for IPv6, from the range for private use; the 40 bits that make such a
 /// network unique spell the program's name.
 const FIRST6: Ipv6Addr = Ipv6Addr::new(0xfd6a, 0x6169, 0x6c00, 0, 0, 0, 0, 1);

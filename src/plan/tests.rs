@@ -1,10 +1,15 @@
 //! Plans for a made-up machine: no privilege, no effect.
 
 use super::*;
+use crate::cli::apply_flag::interpret;
 use crate::cli::command_line::parse;
-use crate::policy::{Degradable, Request, interpret};
+use crate::cli::request::Request;
+use crate::host::cgroup::CgroupDir;
+use crate::host::subids::{Mapper, Subordinate};
+use crate::policy::layer::Degradable;
 use crate::process::helper::{Refused, Why};
 use crate::report::explain;
+use crate::sys::namespaces;
 use rustix::io::Errno;
 
 fn policy(words: &[&str]) -> Result<Policy, Error> {
@@ -54,7 +59,7 @@ fn the_default_shows_the_system_and_nothing_else_of_the_host() {
         assert!(has(&plan, line), "{line}");
     }
     assert!(has(&plan, "link /bin -> usr/bin"));
-    assert_eq!(explain::namespaces(plan.namespaces), "user mount pid net ipc uts cgroup");
+    assert_eq!(namespaces::namespaces(plan.namespaces), "user mount pid net ipc uts cgroup");
     assert!(has(&plan, "start in /"), "the caller's directory is not visible");
     assert!(has(&plan, "hide /proc/keys"));
 }
@@ -481,7 +486,7 @@ fn ids_and_capabilities_are_those_asked_for() {
     assert!(has(&planned("true"), "capabilities: none"));
     assert!(has(&planned("--cap net_raw true"), "capabilities that can ever be had: net_raw"));
     let plan = planned("--cap sys_admin true");
-    assert_eq!(explain::namespaces(plan.namespaces), "user mount pid");
+    assert_eq!(namespaces::namespaces(plan.namespaces), "user mount pid");
     assert!(
         at(&plan, "make it / and let go of the host's")
             < at(&plan, "lock the mounts; new namespaces: user mount net ipc uts cgroup")
@@ -490,7 +495,7 @@ fn ids_and_capabilities_are_those_asked_for() {
 
 #[test]
 fn hosts_anchors_are_not_made_anew() {
-    assert_eq!(explain::namespaces(planned("--net host --ipc host --cgroup host true").namespaces), "user mount pid uts");
+    assert_eq!(namespaces::namespaces(planned("--net host --ipc host --cgroup host true").namespaces), "user mount pid uts");
     assert!(!has(&planned("--net host true"), "own loopback, up"));
     let plan = planned("--pid host true");
     assert!(!plan.own_pids && has(&plan, "read-only /proc") && !has(&plan, "own process table /proc"));
@@ -673,7 +678,7 @@ fn explanations_hold_every_step_and_no_secret() {
     let (text, json) = (explain::text(&plan), explain::to_json(&plan));
     for line in lines(&plan) {
         assert!(text.contains(&line), "{line}");
-        assert!(json.contains(&crate::util::text::json(&line)), "{line}");
+        assert!(json.contains(&crate::util::json::json(&line)), "{line}");
     }
     assert!(!text.contains("hunter2") && !json.contains("hunter2"));
     assert!(text.contains("TOKEN"));

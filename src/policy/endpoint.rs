@@ -8,7 +8,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use crate::error::Words;
-use crate::util::text::{about, shown};
+use crate::util::escape::{about, shown};
 use crate::util::units;
 
 /// A machine.

@@ -20,8 +20,9 @@ use rustix::fs::{Access, AtFlags, CWD, FileType, Stat, StatVfsMountFlags, access
 use rustix::io::Errno;
 
 use crate::error::{Words, said};
-use crate::host::{self, Names};
-use crate::util::text::shown;
+use crate::util::escape::shown;
+use crate::util::fs;
+use crate::util::path::Names;
 
 /// The directories that are searched, in this order. Set-user-ID programs of NixOS and of
 /// Guix come first, because the profiles further below hold powerless files of the same
@@ -260,8 +261,8 @@ fn zero_is_root() -> bool {
 /// The number that the kernel shows for owners that this user namespace does not map;
 /// None if it maps all, as the first one does, or if /proc does not tell.
 fn unmapped_overflow_uid() -> Option<u32> {
-    let overflow = number(&host::read(Path::new("/proc/sys/kernel/overflowuid")).ok()?)?;
-    let map = host::read(Path::new("/proc/self/uid_map")).ok()?;
+    let overflow = number(&fs::read(Path::new("/proc/sys/kernel/overflowuid")).ok()?)?;
+    let map = fs::read(Path::new("/proc/self/uid_map")).ok()?;
     if maps(&map, overflow)? { None } else { u32::try_from(overflow).ok() }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod fd_channel;
 pub(crate) mod helper;
+pub(crate) mod path_search;
 pub(crate) mod spawn;
 pub(crate) mod subreaper;
 pub(crate) mod watchdog;

@@ -9,8 +9,8 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, WaitOptions, setsid, waitpid};
 use rustix::thread::set_name;
 
-use crate::error::FAILED;
 use crate::sys::{self, Arguments, Cloned, SignalSet};
+use crate::util::exit_status::FAILED;
 
 /// What it is called in ps(1).
 const NAME: &CStr = c"keeper";

@@ -12,8 +12,10 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, lis
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
-use crate::policy::Hole;
-use crate::relay::{Gate, Holes, Jail, Running, Target};
+use crate::policy::net::Hole;
+use crate::relay::connect::Target;
+use crate::relay::process::Running;
+use crate::relay::{Gate, Holes, Jail};
 use crate::sys::Arguments;
 
 /// What it is called in ps(1).

@@ -12,12 +12,14 @@ use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with, socketpair};
 use rustix::process::Pid;
 
-use crate::child::apply::RESOLVE;
-use crate::plan::reach::Outward;
+use crate::plan::op::Outward;
 use crate::process::fd_channel;
+use crate::relay::connect::Target;
+use crate::relay::process::Running;
 use crate::relay::publish::BACKLOG;
-use crate::relay::{Holes, Jail, Running, Target};
+use crate::relay::{Holes, Jail};
 use crate::sys::Arguments;
+use crate::sys::fd::RESOLVE;
 
 /// What it is called in ps(1).
 const NAME: &CStr = c"reacher";

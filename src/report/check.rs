@@ -11,17 +11,27 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{WaitOptions, waitpid};
 
 use crate::child::protocol::Report;
+use crate::cli::request::Format;
 use crate::error::{Asked, Error, Layer, Words, said};
 use crate::host::Host;
+use crate::plan::cgroup;
+use crate::plan::ids;
 use crate::plan::landlock::{HAS_FILES, HAS_UNIX, VERSIONS};
-use crate::plan::{self, Command, Ids, Limits, Op, Over, Plan, Step};
-use crate::policy::{Degradable, Format, Init, Policy, Setting};
+use crate::plan::op::{Limits, Op, Over, Step};
+use crate::plan::{self, Command, Plan};
+use crate::policy::identity::Ids;
+use crate::policy::layer::Degradable;
+use crate::policy::{Init, Policy, Setting};
 use crate::process::helper::{self, Unusable};
-use crate::report::diagnose::{self, Signs};
+use crate::report::causes;
+use crate::report::diagnose;
+use crate::report::evidence::Signs;
 use crate::seccomp::overrides;
-use crate::supervisor::launch::{self, Failure, Passed};
+use crate::supervisor::launch::{self, Passed};
+use crate::supervisor::outcome::Failure;
 use crate::sys::{self, Arguments, Cloned};
-use crate::util::text::{json, shown};
+use crate::util::escape::shown;
+use crate::util::json::json;
 
 /// What was found of one layer.
 struct Finding {
@@ -76,7 +86,7 @@ fn trials(host: &Host) -> Vec<Trial> {
 /// It could not be tried.
 pub fn lacks(layers: &[Degradable], host: &Host, arguments: &Arguments) -> Result<Vec<(Degradable, Layer)>, Error> {
     let failed = |errno: Errno| {
-        let (layer, remedy) = diagnose::refused(errno, &Signs::default())
+        let (layer, remedy) = causes::refused(errno, &Signs::default())
             .unwrap_or((Layer::Kernel, "start again: someone killed it, perhaps".into()));
         let error = Error::usage(Asked::new("degrade", &[]), said(errno), remedy).numbered(errno);
         error.met("try what this machine refuses", layer)
@@ -336,14 +346,14 @@ fn landlock(host: &Host) -> Finding {
 fn cgroup(host: &Host) -> Finding {
     let limits = Limits { memory: Some(1), tasks: Some(1), cpus: Some(1) };
     let asked = Asked::new("memory", &[]);
-    let found = plan::cgroup_for(limits, &host.cgroups(), &asked);
+    let found = cgroup::cgroup_for(limits, &host.cgroups(), &asked);
     optional("cgroup delegation", found.map(|step| step.op.to_string()))
 }
 
 /// Not needed by a jail without flags: --subids.
 fn subids(host: &Host, arguments: &Arguments, signs: &Signs) -> Finding {
     let ids = Ids { uid: host.uid, gid: host.gid };
-    let tried = plan::subids(ids, &host.subordinate(), &Asked::new("subids", &[])).and_then(|subids| {
+    let tried = ids::subordinate_ids(ids, &host.subordinate(), &Asked::new("subids", &[])).and_then(|subids| {
         let map = Op::MapSubids { subids: subids.into() };
         let detail = map.to_string();
         try_out(&bare(libc::CLONE_NEWUSER, vec![map]), arguments, signs).map(|()| detail)

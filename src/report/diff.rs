@@ -14,12 +14,13 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, pread};
 
+use crate::cli::request::{Diff, Format};
 use crate::error::{Error, said};
-use crate::host::overlay_opaque;
-use crate::plan::CHANGES;
+use crate::host::path_kind::overlay_opaque;
 use crate::plan::fs::requests::files_error;
-use crate::policy::{Diff, Format};
-use crate::util::text::{about, json, shown};
+use crate::plan::op::CHANGES;
+use crate::util::escape::{about, shown};
+use crate::util::json::json;
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 /// What is printed at once.

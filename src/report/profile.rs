@@ -8,8 +8,10 @@ use rustix::io::Errno;
 
 use crate::plan::Plan;
 use crate::policy::Init;
-use crate::report::explain::{lists, namespaces};
-use crate::supervisor::launch::{self, Failure, Passed};
+use crate::report::explain::lists;
+use crate::supervisor::launch::{self, Passed};
+use crate::supervisor::outcome::Failure;
+use crate::sys::namespaces::namespaces;
 use crate::sys::{Arguments, Clock};
 
 /// How many launches: enough for a median that one interruption does not move.

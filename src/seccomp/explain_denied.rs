@@ -1,12 +1,15 @@
 //! `--trace-denied` in words: which call the policy refuses, with what error, and
 //! which flag would let it. Pure; `trace` listens and tells.
 
-use crate::report::explain::namespaces;
 use crate::seccomp::overrides::{self, Change, HERE, Subject, deciding};
-use crate::seccomp::policy::bpf::{self, ENOSYS, Made, Program, Treatment};
+use crate::seccomp::policy::action;
+use crate::seccomp::policy::action::{ENOSYS, Treatment};
+use crate::seccomp::policy::bpf::{self, Made, Program};
+use crate::seccomp::policy::defaults;
 use crate::seccomp::policy::table::{
     Arch, CALLS, CORE, Call, Limit, NESTED, NET_RAW, Powers, SET_ID, SYS_ADMIN, SYS_BOOT, Verdict,
 };
+use crate::sys::namespaces::namespaces;
 
 /// The policy that refuses, and the flags that made it what it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +44,7 @@ impl Trace {
     /// What the policy answers, in whose place the launcher does.
     pub fn errno(&self, made: &Made) -> u16 {
         // Who asks has been refused.
-        bpf::refusal(&self.program, made).unwrap_or(bpf::EPERM)
+        bpf::refusal(&self.program, made).unwrap_or(action::EPERM)
     }
 
     /// What is told of it.
@@ -99,7 +102,7 @@ impl Trace {
     }
 
     fn with(&self, call: &Call, powers: Powers) -> Treatment {
-        deciding(call, self.changes.iter()).map_or_else(|| bpf::treatment(call, powers), |change| change.to)
+        deciding(call, self.changes.iter()).map_or_else(|| defaults::treatment(call, powers), |change| change.to)
     }
 
     /// Which flag would have it done, or at least tried: a call that gets through is
@@ -110,7 +113,7 @@ impl Trace {
         let name = call.name();
         if let Some(change) = deciding(call, self.changes.iter()) {
             let flag = change.asked.text();
-            let by_default = lets(bpf::treatment(call, self.powers));
+            let by_default = lets(defaults::treatment(call, self.powers));
             return match (change.subject, by_default) {
                 // It closes what a namespace would: by name it is opened all the same.
                 _ if flag.starts_with("--degrade") => format!("--allow-syscall {name} {THROUGH}"),
@@ -120,7 +123,7 @@ impl Trace {
                 (Subject::Group(_), false) => format!("--allow-syscall {name} {THROUGH}"),
             };
         }
-        let opens = |power: Powers| self.powers & power == 0 && lets(bpf::treatment(call, self.powers | power));
+        let opens = |power: Powers| self.powers & power == 0 && lets(defaults::treatment(call, self.powers | power));
         // Another root or a jail inside would let it, too, but with much else.
         if opens(SET_ID) || matches!(call.verdict, Verdict::Limited(Limit::NodeMode { .. })) {
             return format!("--allow-syscall {name} {THROUGH}");

@@ -3,9 +3,12 @@
 use seccompiler::sock_filter;
 
 use crate::error::{Asked, Error, Layer, Words};
-use crate::seccomp::policy::bpf::{self, EPERM, Program, Treatment};
+use crate::seccomp::policy::action::{EPERM, Treatment};
+use crate::seccomp::policy::bpf::{self, Program};
+use crate::seccomp::policy::defaults;
 use crate::seccomp::policy::table::{Arch, CALLS, Call, Limit, Powers, SET_ID, find, groups};
-use crate::util::text::{about, nearest};
+use crate::util::escape::about;
+use crate::util::suggest::nearest;
 
 include!(concat!(env!("OUT_DIR"), "/filter.rs"));
 include!(concat!(env!("OUT_DIR"), "/set_id.rs"));
@@ -107,7 +110,7 @@ pub fn denied(text: &str) -> Result<(Subject, Treatment), Refusal> {
 
 /// What becomes of a call.
 fn treatment<'a>(call: &Call, powers: Powers, changes: impl Iterator<Item = &'a Change> + Clone) -> Treatment {
-    deciding(call, changes).map_or_else(|| bpf::treatment(call, powers), |change| change.to)
+    deciding(call, changes).map_or_else(|| defaults::treatment(call, powers), |change| change.to)
 }
 
 /// Which change decides about a call: what names it by itself counts before its groups.
@@ -219,7 +222,7 @@ pub fn filter(powers: Powers, changes: &[Change]) -> Result<Filter, Error> {
     }
     let treat = |call: &Call| treatment(call, powers, changes.iter());
     for call in CALLS.iter().filter(|call| call.number(HERE).is_some()) {
-        let by_default = bpf::treatment(call, 0);
+        let by_default = defaults::treatment(call, 0);
         match treat(call) {
             treatment if treatment == by_default => {}
             Treatment::Limit(Limit::NoDevice { .. }) => filter.set_id.push(call.name()),
@@ -309,7 +312,7 @@ mod tests {
     #[test]
     fn the_default_is_what_was_compiled_when_the_program_was_built() {
         for (powers, program) in [(0, &DEFAULT[..]), (SET_ID, &DEFAULT_WITH_SET_ID)] {
-            let compiled = bpf::compile(HERE, |call| bpf::treatment(call, powers), &limited).unwrap();
+            let compiled = bpf::compile(HERE, |call| defaults::treatment(call, powers), &limited).unwrap();
             assert_eq!(arg_rules::shorter(&compiled), program);
             assert!(program.len() < compiled.len());
             assert_eq!(filter(powers, &[]).unwrap().program, program);

@@ -16,11 +16,11 @@ use rustix::io::{Errno, read, write};
 use rustix::process::{Pid, getpid};
 use rustix::thread::{Timespec, nanosleep};
 
-use crate::child::apply::RESOLVE;
-use crate::host::CALLERS;
-use crate::plan::Limits;
+use crate::host::fds::CALLERS;
+use crate::plan::op::Limits;
 use crate::process::watchdog::{End, Keeper};
 use crate::sys::Arguments;
+use crate::sys::fd::RESOLVE;
 
 /// How the names of the jails' own begin.
 const OWN: &str = "jail-";

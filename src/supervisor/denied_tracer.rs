@@ -11,11 +11,11 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::io::{Errno, ReadWriteFlags, pwritev2, read, write};
 use rustix::termios::isatty;
 
-use crate::child::apply::Line;
 use crate::seccomp::explain_denied::{Refusal, Trace};
-use crate::supervisor::timespec;
+use crate::sys::clock::timespec;
 use crate::sys::{self, Waiting};
-use crate::util::text::shown;
+use crate::util::escape::shown;
+use crate::util::stack_str::Line;
 
 /// So many refusals that differ are told. A command can give itself names without end.
 const MOST: usize = 1000;

@@ -8,7 +8,8 @@ use rustix::io::{Errno, read};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::plan::{Range, Subids};
+use crate::plan::op::Subids;
+use crate::policy::identity::Range;
 use crate::process::spawn::Program;
 use crate::process::watchdog::{End, Keeper};
 use crate::sys::Arguments;

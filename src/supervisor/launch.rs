@@ -1,86 +1,23 @@
 //! The launcher: does what must be done before there is a jail, makes the first
 //! namespaces with process 1 in them, and waits until all is dead.
 
-use std::ffi::{CString, OsStr};
-use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
-
-use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::io::Errno;
-use rustix::pipe::{PipeFlags, pipe_with};
-
-use crate::child::apply::State;
+use crate::child::context::State;
 use crate::child::init::{Prepared, process_one};
-use crate::child::protocol::Report;
-use crate::error::{FAILED, TIMED_OUT};
 use crate::plan::Plan;
 use crate::process::fd_channel;
 use crate::relay::reach::Reacher;
-use crate::supervisor::cgroup::Counted;
-use crate::supervisor::idmap_helper::Unmapped;
 use crate::supervisor::netns_helper::Beside;
-use crate::supervisor::overlay_dir::{Entry, Unfit};
-use crate::supervisor::pasta::Pasta;
+use crate::supervisor::outcome::{Ended, Failure};
 use crate::supervisor::status_fd::Record;
 use crate::supervisor::{Stage, Supervisor, Told};
 use crate::sys::{self, Arguments, Clock, Cloned, Flag, SignalFd, SignalSet, Stack, Words};
-
-/// Where a launch failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// Before anything was made.
-    Prepare(Errno),
-    /// Step `index` of the plan's `outside` list.
-    Outside(usize, Errno),
-    /// The same, because of an entry of the directory that changes are kept in.
-    Changes(usize, Entry, Unfit),
-    /// Making process 1 and its namespaces.
-    Namespaces(Errno),
-    /// The command's process was killed before it was the command; `true`: because
-    /// memory was at its limit.
-    KilledBefore(bool),
-    /// Process 1 ended without a word, by this signal if by one.
-    Killed(Option<i32>),
-    /// Connecting the network.
-    Pasta(Pasta),
-    /// Relaying what is published.
-    Publish(Errno),
-    /// Mapping subordinate ids.
-    Subids(Unmapped),
-    /// Something inside.
-    Inside(Report),
-    /// Relaying between the jail's terminal and the caller's streams. All is dead.
-    Relay(Errno),
-    /// Waiting for the end. All is dead.
-    Supervise(Errno),
-}
-
-/// How the command ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ended {
-    /// Its wait(2) status.
-    pub status: ExitStatus,
-    /// Was its time up?
-    pub timed_out: bool,
-    /// What its cgroup counted, where it had one.
-    pub counted: Option<Counted>,
-}
-
-impl Ended {
-    /// The exit status that says so: the command's own, 128+N, or 124.
-    pub fn exit_status(&self) -> u8 {
-        let code = match (self.status.code(), self.status.signal()) {
-            _ if self.timed_out => TIMED_OUT.into(),
-            (Some(code), _) => code,
-            (None, Some(signal)) => 128 + signal,
-            (None, None) => FAILED.into(),
-        };
-        u8::try_from(code).unwrap_or(FAILED)
-    }
-}
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+use std::ffi::{CString, OsStr};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::OsStrExt;
 
 /// What the launcher does with the caller's descriptors, once there is a jail.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -248,21 +185,4 @@ fn c_word(parts: &[&OsStr]) -> CString {
     let mut word = Vec::with_capacity(parts.iter().map(|part| part.len()).sum::<usize>() + 1);
     parts.iter().for_each(|part| word.extend_from_slice(part.as_bytes()));
     CString::new(word).unwrap_or_default()
-}
-
-/// Writes all of `text`, or says why not.
-///
-/// # Errors
-/// The kernel's: a full disk, a closed descriptor, a broken pipe.
-pub fn print(to: BorrowedFd<'_>, text: &str) -> Result<(), Errno> {
-    let mut rest = text.as_bytes();
-    while !rest.is_empty() {
-        match rustix::io::write(to, rest) {
-            Ok(0) => return Err(Errno::IO),
-            Ok(written) => rest = &rest[written..],
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(())
 }

@@ -2,44 +2,49 @@
 //! command, keeps the time, and knows how all ended.
 
 pub(crate) mod cgroup;
+pub(crate) mod deadline;
 pub(crate) mod denied_tracer;
 pub(crate) mod idmap_helper;
 pub(crate) mod launch;
 pub(crate) mod netns_helper;
+pub(crate) mod outcome;
 pub(crate) mod overlay_dir;
 pub(crate) mod pasta;
 pub(crate) mod pty_relay;
+pub(crate) mod sealed_copy;
+pub(crate) mod signals;
+pub(crate) mod startup;
 pub(crate) mod status_fd;
-
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
-
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, getpid, pidfd_open, pidfd_send_signal, waitpid};
 
 use crate::child::init::CARRIER;
 use crate::child::protocol::{NAMESPACES, Report};
-use crate::error::FAILED;
-use crate::plan::{Op, Plan, Step};
-use crate::policy::{Hole, Init};
-use crate::process::fd_channel::{Heard, Listener};
+use crate::plan::Plan;
+use crate::policy::Init;
+use crate::policy::net::Hole;
+use crate::process::fd_channel::Listener;
 use crate::process::subreaper::Children;
 use crate::process::watchdog::{End, Keeper};
-use crate::relay::Running as Relaying;
-use crate::relay::publish::{self, Listening};
+use crate::relay::process::Running as Relaying;
+use crate::relay::publish::Listening;
 use crate::relay::reach::Reacher;
 use crate::supervisor::cgroup::Cgroup;
 use crate::supervisor::denied_tracer::Tracer;
-use crate::supervisor::idmap_helper::Unmapped;
-use crate::supervisor::launch::{Ended, Failure, Passed};
+use crate::supervisor::launch::Passed;
 use crate::supervisor::netns_helper::Beside;
+use crate::supervisor::outcome::{Ended, Failure};
 use crate::supervisor::overlay_dir::Kept;
-use crate::supervisor::pasta::{Pasta, Running};
+use crate::supervisor::pasta::Running;
 use crate::supervisor::pty_relay::Relay;
 use crate::supervisor::status_fd::Record;
-use crate::sys::{self, Arguments, Caught, Flag, SignalFd, SignalSet};
+use crate::sys::clock::timespec;
+use crate::sys::{self, Arguments, Flag, SignalFd, SignalSet};
+use crate::util::exit_status::FAILED;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, waitpid};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 
 /// All that the launcher knows of a running jail.
 pub(crate) struct Supervisor<'a> {
@@ -128,7 +133,7 @@ pub(crate) enum Stage {
 type Ready = ([bool; 5], [PollFlags; 3], [PollFlags; 2]);
 
 /// The signals that ask a program to end.
-const ENDING: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
+pub(crate) const ENDING: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
 
 impl<'a> Supervisor<'a> {
     /// Waits until everything in the jail is dead.
@@ -174,7 +179,7 @@ impl<'a> Supervisor<'a> {
     /// Lets go of the caller's descriptors, so that a reader of the command's output
     /// sees its end when the command closes it; and sees to it that process 1 ends
     /// with this one where it could forget to.
-    fn let_go(&mut self) -> Result<(), Errno> {
+    pub(crate) fn let_go(&mut self) -> Result<(), Errno> {
         if let Some(kept) = &mut self.kept {
             kept.until_dead(self.child)?;
         }
@@ -216,7 +221,7 @@ impl<'a> Supervisor<'a> {
         Ok(())
     }
 
-    fn wait(&mut self) -> Result<ExitStatus, Failure> {
+    pub(crate) fn wait(&mut self) -> Result<ExitStatus, Failure> {
         loop {
             let ([signals, reports, listener, subids, pasta], relay, traced) = self.ready().map_err(Failure::Supervise)?;
             // What is told comes before the end that follows it.
@@ -262,7 +267,7 @@ impl<'a> Supervisor<'a> {
 
     /// Has the relay put out what the dead have left, until nothing more comes, its
     /// time is up, or someone has had enough.
-    fn drain(&mut self) -> Result<(), Failure> {
+    pub(crate) fn drain(&mut self) -> Result<(), Failure> {
         // Someone outside may hold the jail's terminal open, so that it has no end.
         const SILENCE: u64 = 100_000_000;
         let Some(mut relay) = self.relay.take() else { return Ok(()) };
@@ -292,7 +297,7 @@ impl<'a> Supervisor<'a> {
     /// Waits until something can be done: which of signals, reports, listener, the
     /// mapping of ids, pasta can be read, and how it is with what the relay and the
     /// tracer want.
-    fn ready(&self) -> Result<Ready, Errno> {
+    pub(crate) fn ready(&self) -> Result<Ready, Errno> {
         let signals = self.signals.as_fd();
         let [master, caller_in, caller_out] = self.relay.as_ref().map_or([None; 3], Relay::wants);
         let [refusals, told] = self.tracer.as_ref().map_or([None; 2], Tracer::wants);
@@ -324,7 +329,7 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Takes all that process 1 and the command's process have reported.
-    fn receive(&mut self) -> Result<(), Failure> {
+    pub(crate) fn receive(&mut self) -> Result<(), Failure> {
         while let Some(reports) = &self.reports {
             if !sys::is_readable(reports.as_fd()) {
                 return Ok(());
@@ -349,232 +354,8 @@ impl<'a> Supervisor<'a> {
         Ok(())
     }
 
-    /// Has subordinate ids mapped, for which process 1 waits.
-    fn map_ids(&mut self) -> Result<(), Failure> {
-        let wanted = |step: &'a Step| if let Op::MapSubids { subids } = &step.op { Some(subids) } else { None };
-        let subids = self.plan.inside.iter().find_map(wanted);
-        if let Some(subids) = subids {
-            self.subids = Some(idmap_helper::start(self.child, subids, self.arguments).map_err(Failure::Subids)?);
-        }
-        Ok(())
-    }
-
-    /// Lets process 1 go on if its ids are mapped.
-    fn mapped(&mut self) -> Result<(), Failure> {
-        if let Some(subids) = &mut self.subids {
-            if subids.done().map_err(Failure::Subids)? {
-                self.subids = None;
-                self.let_go_on();
-            }
-        }
-        Ok(())
-    }
-
-    /// Has the network connected, for which process 1 waits.
-    fn connect(&mut self) -> Result<(), Failure> {
-        if !self.published.is_empty() {
-            let own_ids = self.plan.namespaces & libc::CLONE_NEWUSER != 0;
-            self.told.published.extend(self.published.iter().map(|listening| listening.hole));
-            let published = std::mem::take(&mut self.published);
-            let started = publish::start(self.arguments, self.child, own_ids, published);
-            self.publisher = Some(started.map_err(Failure::Publish)?);
-            self.let_go_on();
-            return Ok(());
-        }
-        let root = rustix::process::geteuid().is_root();
-        let network = |step: &'a Step| if let Op::AwaitNetwork { pasta, udp } = &step.op { Some((pasta, udp)) } else { None };
-        let Some((program, udp)) = self.plan.inside.iter().find_map(network) else { return Ok(()) };
-        self.pasta = Some(pasta::start(program, self.child, root, udp).map_err(Failure::Pasta)?);
-        self.told.published.extend(udp);
-        Ok(())
-    }
-
-    /// Lets process 1 go on if the network stands.
-    fn connected(&mut self) -> Result<(), Failure> {
-        if let Some(pasta) = &mut self.pasta {
-            pasta.connected().map_err(Failure::Pasta)?;
-        }
-        self.let_go_on();
-        Ok(())
-    }
-
-    /// Lets process 1 go on with what it waits for.
-    fn let_go_on(&mut self) {
-        let more = (self.plan.pasta && self.pasta.is_none()) || !self.published.is_empty();
-        if let Some(go) = &self.go {
-            // If process 1 is dead by now, its end says more.
-            let _ = rustix::io::write(go, b"\n");
-        }
-        if !more {
-            self.go = None;
-        }
-    }
-
-    /// Learns who the command's process is, and when it executes the command.
-    fn listen(&mut self) -> Result<(), Failure> {
-        let Some(listener) = &self.listener else { return Ok(()) };
-        match listener.hear().map_err(Failure::Supervise)? {
-            Heard::Command(pid) => self.told.command = Some(pid),
-            Heard::Terminal(master) => self.relay = Some(Relay::start(master, self.arguments).map_err(Failure::Supervise)?),
-            Heard::Refusals(refusals) => {
-                self.tracer = self.plan.trace.as_ref().map(|trace| Tracer::start(refusals, trace));
-            }
-            // Said to a keeper, and to process 1.
-            Heard::ProcessOne(_) | Heard::Network(_) | Heard::Work(_) => {}
-            Heard::Gone => {
-                self.listener = None;
-                // A failure was reported before this end was closed.
-                self.receive()?;
-                if let (None, Some(record), true) = (self.told.failure, self.record, self.executing.is_set()) {
-                    record.started(self.plan, self.child, self.told.command, &self.told.namespaces, &self.told.published);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Ends the launch by what would end the command, while that has to wait for its
-    /// ids or the network and who knows how long.
-    fn while_waiting(&self, caught: &Caught) -> Result<(), Failure> {
-        let ends = ENDING.contains(&caught.signal);
-        if ends && self.subids.is_some() {
-            return Err(Failure::Subids(Unmapped::Interrupted(caught.signal)));
-        }
-        if ends && self.pasta.as_ref().is_some_and(|pasta| pasta.says().is_some()) {
-            return Err(Failure::Pasta(Pasta::Interrupted(caught.signal)));
-        }
-        Ok(())
-    }
-
-    /// Stops by `signal` until someone has this process go on.
-    fn stop(&mut self, signal: i32) {
-        if let Some(relay) = &mut self.relay {
-            relay.pause();
-        }
-        // A command that its parent traces, which it may ask for, stands still at any
-        // signal; this process would end by most of them.
-        let stops = [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU].contains(&signal);
-        let signal = if stops { signal } else { libc::SIGSTOP };
-        sys::stop_as(signal, self.deadline(), self.reports.as_ref().map(AsFd::as_fd));
-        if let Some(relay) = &mut self.relay {
-            relay.go_on();
-        }
-    }
-
-    /// Passes on what someone sent, for which there is a process 1 to tell apart
-    /// whether the command has got it already.
-    fn pass_on(&mut self, caught: &Caught) {
-        // The kernel says so of a broken pipe of the launcher's own, too.
-        let sent = caught.code <= 0 && caught.sender != getpid().as_raw_pid();
-        let reaches_the_command = match caught.signal {
-            // A hang-up reaches the session's leader alone.
-            libc::SIGHUP => self.plan.own_session || sys::leads_its_session(),
-            libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU if self.plan.own_session && !sent => {
-                self.stop(caught.signal);
-                return;
-            }
-            // Who stopped this one has perhaps changed the terminal since.
-            libc::SIGCONT if self.relay.is_some() && sent => {
-                if let Some(relay) = &mut self.relay {
-                    relay.retake();
-                }
-                false
-            }
-            // The jail's own terminal then tells the command.
-            libc::SIGWINCH if self.relay.is_some() => {
-                if let Some(relay) = &self.relay {
-                    relay.resize();
-                }
-                return;
-            }
-            libc::SIGCHLD => false,
-            // What the terminal sends reaches the whole foreground group, the
-            // command too, unless that has a session of its own.
-            libc::SIGINT | libc::SIGQUIT | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU | libc::SIGWINCH | libc::SIGCONT => {
-                self.plan.own_session
-            }
-            // Of the launcher's own doing.
-            libc::SIGPIPE | libc::SIGXFSZ | libc::SIGXCPU => false,
-            // A timer that the caller set before it executed the launcher, a
-            // descriptor that it asked to be told of.
-            _ => true,
-        };
-        // What came before there was a process 1 has reached nobody else.
-        let early = !sent && self.early.has(caught.signal);
-        self.early.remove(caught.signal);
-        self.asked_to_end |= sent && ENDING.contains(&caught.signal);
-        if sent || reaches_the_command || early {
-            self.send(caught.signal);
-        }
-    }
-
-    /// Sends the command a signal.
-    fn send(&self, signal: i32) {
-        if self.plan.init == Init::None {
-            let _ = sys::kill(self.child, signal);
-            return;
-        }
-        // As a message, which process 1 knows from the signal itself. Where the
-        // queue is full, the signal must do.
-        if sys::queue(self.child, CARRIER, signal).is_err() {
-            let _ = sys::kill(self.child, signal);
-        }
-    }
-
-    /// Has process 1 ended, or was the command stopped where it is process 1?
-    fn child_changed(&mut self) -> Result<Option<ExitStatus>, Errno> {
-        let mut options = WaitOptions::NOHANG;
-        if self.plan.init == Init::None {
-            options |= WaitOptions::UNTRACED;
-        }
-        let Some((_, status)) = waitpid(Some(self.child), options)? else { return Ok(None) };
-        if let Some(signal) = status.stopping_signal() {
-            self.told.stopped = Some(signal);
-            return Ok(None);
-        }
-        Ok(Some(ExitStatus::from_raw(status.as_raw())))
-    }
-
-    /// When there is something to be done about time, by `sys::now`.
-    fn deadline(&self) -> Option<u64> {
-        match (self.stage, self.plan.timeout) {
-            (Stage::Running, Some(limit)) => Some(self.began.saturating_add(nanoseconds(limit.timeout))),
-            (Stage::Asked(at) | Stage::Killing(at), _) => Some(at),
-            (Stage::Running, None) | (Stage::Killed, _) => None,
-        }
-    }
-
-    fn time_left(&self) -> Option<u64> {
-        self.deadline().map(|at| at.saturating_sub(sys::now()))
-    }
-
-    /// Ends the jail when its time is up.
-    fn keep_time(&mut self) {
-        if self.time_left() != Some(0) {
-            return;
-        }
-        self.stage = match self.stage {
-            Stage::Running => {
-                self.send(libc::SIGTERM);
-                // One that stands still could not act on it.
-                self.send(libc::SIGCONT);
-                Stage::Asked(sys::now() + self.plan.timeout.map_or(0, |limit| nanoseconds(limit.grace)))
-            }
-            Stage::Asked(_) => {
-                self.kill_all();
-                Stage::Killing(sys::now() + 1_000_000_000)
-            }
-            // A process 1 that cannot act: it has not come so far as to have
-            // anything below it.
-            Stage::Killing(_) | Stage::Killed => {
-                let _ = sys::kill(self.child, libc::SIGKILL);
-                Stage::Killed
-            }
-        };
-    }
-
     /// Kills everything in the jail.
-    fn kill_all(&self) {
+    pub(crate) fn kill_all(&self) {
         // With a process table of its own the kernel kills all with process 1;
         // without one the reaper must do it.
         let _ = if self.plan.own_pids {
@@ -585,7 +366,7 @@ impl<'a> Supervisor<'a> {
     }
 
     /// What the reports and process 1's end add up to.
-    fn conclude(mut self, status: ExitStatus) -> Result<Ended, Failure> {
+    pub(crate) fn conclude(mut self, status: ExitStatus) -> Result<Ended, Failure> {
         // Everyone is dead: what was written is all there.
         self.receive()?;
         while self.listener.is_some() {
@@ -641,11 +422,6 @@ fn readable(fd: BorrowedFd<'_>) -> (BorrowedFd<'_>, PollFlags) {
     (fd, PollFlags::IN)
 }
 
-fn nanoseconds(duration: std::time::Duration) -> u64 {
+pub(crate) fn nanoseconds(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX / 2)
-}
-
-pub(crate) fn timespec(nanoseconds: u64) -> Timespec {
-    let (seconds, rest) = (nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000);
-    Timespec { tv_sec: i64::try_from(seconds).unwrap_or(i64::MAX), tv_nsec: i64::try_from(rest).unwrap_or(0) }
 }

@@ -2,15 +2,13 @@
 //! beside process 1, while that builds the view, and joined in the end. Where that does
 //! not work out, process 1 makes its own.
 
-use std::os::fd::{AsFd, AsRawFd};
-
+use crate::process::fd_channel::{Greeter, Handed};
+use crate::sys::{self, Stack};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, set_parent_process_death_signal, waitpid};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
-
-use crate::process::fd_channel::{Greeter, Handed, Heard, Listener};
-use crate::sys::{self, Stack};
+use std::os::fd::{AsFd, AsRawFd};
 
 /// The process, as the launcher has it, until it has ended, which it does by itself.
 pub(crate) struct Beside(Pid);
@@ -56,12 +54,4 @@ fn make(process_one: Pid, greeter: &Greeter) -> Result<(), Errno> {
     sys::loopback_up()?;
     let own = openat(CWD, c"/proc/self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     greeter.hand_over(Handed::Network, &own)
-}
-
-/// Process 1 joins what was made. False where nothing was.
-pub(crate) fn join(listener: &Listener) -> bool {
-    match listener.hear() {
-        Ok(Heard::Network(made)) => move_into_thread_name_spaces(made.as_fd(), ThreadNameSpaceType::NETWORK).is_ok(),
-        Ok(_) | Err(_) => false,
-    }
 }

@@ -4,31 +4,27 @@
 //! DIR of `--overlay` holds `changes` and, while a run has it, `work`, which the
 //! kernel needs on the same file system and leaves closed to its owner.
 
+use rustix::event::{PollFd, PollFlags, poll};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, ResolveFlags, Stat, chmodat, fgetxattr, flock, fstat, mkdirat,
-    openat, openat2, statat, unlinkat,
+    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, ResolveFlags, Stat, chmodat, flock, fstat, mkdirat, openat,
+    openat2, statat, unlinkat,
 };
-use rustix::io::Errno;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
-};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use crate::child::apply::{Line, RESOLVE, split};
-use crate::plan::Range;
+use rustix::io::Errno;
+
+use crate::child::overlay_mount::{CHANGES, DIRECTORY, WORK};
+use crate::policy::identity::Range;
 use crate::process::fd_channel::{self, Greeter, Handed, Heard, Listener};
 use crate::process::watchdog::{End, Keeper};
 use crate::sys::Arguments;
+use crate::sys::fd::RESOLVE;
+use crate::util::path::split;
+use crate::util::stack_str::Line;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-/// `plan::CHANGES` for system calls.
-const CHANGES: &CStr = c"changes";
-/// The kernel makes a directory of the same name in it, with no permission for anyone.
-const WORK: &CStr = c"work";
-const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 /// For the entries of DIR: no link, and the mount that DIR lies on.
 const ENTRY: ResolveFlags = RESOLVE.union(ResolveFlags::BENEATH).union(ResolveFlags::NO_XDEV);
 
@@ -121,7 +117,7 @@ fn checked(opened: OwnedFd, which: Entry, owners: Owners<'_>, found: &mut Option
     Err(Errno::PERM)
 }
 
-fn same(a: &Stat, b: &Stat) -> bool {
+pub(crate) fn same(a: &Stat, b: &Stat) -> bool {
     (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
 }
 
@@ -303,7 +299,7 @@ fn is_empty(dir: &OwnedFd) -> Result<bool, Errno> {
 
 /// Makes `changes` and `work` where they are missing, and opens what it made as it opens
 /// what was there: another process may have replaced it.
-fn make(
+pub(crate) fn make(
     dir: &OwnedFd,
     tree: &OwnedFd,
     changes: Option<OwnedFd>,
@@ -362,7 +358,7 @@ fn tidy(dir: &OwnedFd, work: &OwnedFd, owners: Owners<'_>) {
 }
 
 /// Empties the directory that the kernel left without any permission.
-fn empty(inner: &OwnedFd) -> Result<(), Errno> {
+pub(crate) fn empty(inner: &OwnedFd) -> Result<(), Errno> {
     set_mode(inner, 0o700)?;
     let inner = openat(inner, c".", DIRECTORY | OFlags::RDONLY, Mode::empty())?;
     let all = Dir::read_from(&inner)?.flatten();
@@ -388,7 +384,7 @@ fn set_mode(dir: &OwnedFd, mode: u32) -> Result<(), Errno> {
 }
 
 /// Removes the empty directory called `work` in `dir` if it is still the opened one.
-fn remove(dir: &OwnedFd, opened: &OwnedFd) {
+pub(crate) fn remove(dir: &OwnedFd, opened: &OwnedFd) {
     let is = |there: Result<Stat, Errno>| matches!((there, fstat(opened)), (Ok(a), Ok(b)) if same(&a, &b));
     if is(statat(dir, WORK, AtFlags::SYMLINK_NOFOLLOW)) {
         let _ = unlinkat(dir, WORK, AtFlags::REMOVEDIR);
@@ -416,40 +412,4 @@ fn not_in(dir: &OwnedFd, tree: &OwnedFd) -> Result<(), Errno> {
         at = fstat(&above)?;
     }
     Ok(())
-}
-
-/// Makes the layers in memory of the jail's own, with the mode that `tree` has.
-pub(crate) fn make_layers(memory: BorrowedFd<'_>, tree: BorrowedFd<'_>) -> Result<[OwnedFd; 2], Errno> {
-    let mode = Mode::from_raw_mode(fstat(tree)?.st_mode & 0o7777);
-    mkdirat(memory, CHANGES, Mode::RWXU)?;
-    chmodat(memory, CHANGES, mode, AtFlags::empty())?;
-    mkdirat(memory, WORK, Mode::RWXU)?;
-    let upper = openat(memory, CHANGES, DIRECTORY | OFlags::RDONLY, Mode::empty())?;
-    let work = openat(memory, WORK, DIRECTORY | OFlags::PATH, Mode::empty())?;
-    Ok([upper, work])
-}
-
-/// Lays `upper` over `tree`; mounted nowhere yet.
-pub(crate) fn mount(tree: BorrowedFd<'_>, [upper, work]: &[OwnedFd; 2]) -> Result<OwnedFd, Errno> {
-    // Without them the kernel goes on, and then can neither remove a directory of the
-    // tree nor make one again in its place.
-    match fgetxattr(upper, c"user.overlay.opaque", &mut [0_u8; 8]) {
-        Ok(_) | Err(Errno::NODATA) => {}
-        Err(errno) => return Err(errno),
-    }
-    let config = fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    // By number: until Linux 6.13 a layer can only be named, in a language in which
-    // commas, colons and backslashes mean something.
-    for (option, layer) in [(c"lowerdir", tree), (c"upperdir", upper.as_fd()), (c"workdir", work.as_fd())] {
-        let mut name = Line::<32>::new();
-        name.print(format_args!("/proc/self/fd/{}\0", layer.as_raw_fd()))?;
-        fsconfig_set_string(&config, option, name.c_str()?)?;
-    }
-    // The attributes of a user, for those of the trusted kind are root's.
-    fsconfig_set_flag(&config, c"userxattr")?;
-    // A kernel may have been built to do so by default; it then refuses changes that
-    // were copied elsewhere, or a tree that was unpacked anew.
-    fsconfig_set_string(&config, c"index", c"off")?;
-    fsconfig_create(&config)?;
-    fsmount(&config, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV)
 }

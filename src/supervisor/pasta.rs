@@ -8,7 +8,7 @@ use rustix::io::{Errno, read};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
 
-use crate::policy::Hole;
+use crate::policy::net::Hole;
 use crate::process::spawn::Program;
 
 /// Why the network could not be connected.

@@ -1,54 +1,16 @@
 //! `--pty`: a terminal of the jail's own, and the relay between it and the
 //! caller's streams, which need not be a terminal.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-
 use rustix::event::PollFlags;
 use rustix::fs::{CWD, Mode, OFlags, fcntl_getfl, fcntl_setfl, openat};
 use rustix::io::{Errno, read, write};
-use rustix::process::{ioctl_tiocsctty, setsid};
-use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
-use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
-use rustix::termios::{
-    LocalModes, OptionalActions, SpecialCodeIndex, Termios, Winsize, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
-};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use rustix::termios::{OptionalActions, SpecialCodeIndex, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+
+use crate::child::terminal::peer;
 use crate::process::watchdog::{End, Keeper};
 use crate::sys::{self, Arguments};
-
-/// Opens a terminal on the mount `devpts`: its master, and the side for the jail,
-/// with the size and the settings of the caller's terminal, where that is one.
-pub(crate) fn open(devpts: BorrowedFd<'_>) -> Result<(OwnedFd, OwnedFd), Errno> {
-    let master = openat(devpts, c"ptmx", OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
-    unlockpt(&master)?;
-    let slave = peer(&master)?;
-    let streams = [0, 1, 2].map(sys::inherited);
-    let size = streams.into_iter().flatten().find_map(|stream| tcgetwinsize(stream).ok());
-    tcsetwinsize(&slave, size.unwrap_or(Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 }))?;
-    match streams[0].map(tcgetattr) {
-        Some(Ok(settings)) => tcsetattr(&slave, OptionalActions::Now, &settings)?,
-        Some(Err(_)) | None => {
-            // Nobody types: what comes in is not to come out again.
-            let mut settings = tcgetattr(&slave)?;
-            settings.local_modes.remove(LocalModes::ECHO);
-            tcsetattr(&slave, OptionalActions::Now, &settings)?;
-        }
-    }
-    Ok((master, slave))
-}
-
-fn peer(master: &OwnedFd) -> Result<OwnedFd, Errno> {
-    ioctl_tiocgptpeer(master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
-}
-
-/// Makes `slave` the terminal of this process, in a session of its own.
-pub(crate) fn take(slave: &OwnedFd) -> Result<(), Errno> {
-    setsid()?;
-    ioctl_tiocsctty(slave)?;
-    dup2_stdin(slave)?;
-    dup2_stdout(slave)?;
-    dup2_stderr(slave)
-}
 
 /// Bytes on their way. Not more than a pipe takes at once, so that a writer that
 /// was told of room is not held up.
@@ -110,7 +72,7 @@ impl AsFd for Output {
 }
 
 /// The caller's stream `fd`, if it is open for what it is for.
-fn stream(fd: i32, wrong: OFlags) -> Option<BorrowedFd<'static>> {
+pub(crate) fn stream(fd: i32, wrong: OFlags) -> Option<BorrowedFd<'static>> {
     let stream = sys::inherited(fd)?;
     // A closed one has a placeholder; see `keep_off_closed_streams`.
     let unusable = fcntl_getfl(stream).is_ok_and(|flags| flags.contains(OFlags::PATH) || flags & OFlags::RWMODE == wrong);
@@ -323,7 +285,7 @@ impl Drop for Relay {
 }
 
 /// Not now is no error.
-fn again(done: Result<(), Errno>) -> Result<(), Errno> {
+pub(crate) fn again(done: Result<(), Errno>) -> Result<(), Errno> {
     match done {
         Err(Errno::AGAIN | Errno::INTR) => Ok(()),
         done => done,

@@ -8,13 +8,16 @@ use rustix::process::Pid;
 
 use crate::child::protocol::NAMESPACES;
 use crate::cli::command_line::Typed;
+use crate::cli::values;
 use crate::error::Error;
-use crate::plan::{Op, Plan};
-use crate::policy::{self, Hole};
+use crate::plan::Plan;
+use crate::plan::op::Op;
+use crate::policy::net::Hole;
 use crate::supervisor::cgroup::Counted;
-use crate::supervisor::launch::{Ended, print};
+use crate::supervisor::outcome::Ended;
 use crate::sys::{self, SignalSet};
-use crate::util::text::json;
+use crate::util::io::print;
+use crate::util::json::json;
 
 /// Where records go.
 pub struct Record {
@@ -28,7 +31,7 @@ impl Record {
     /// with it otherwise is `policy`'s and `plan`'s to say.
     pub fn of(typed: &Typed) -> Option<Self> {
         let given = typed.flags.iter().find(|given| given.flag.long == "status-fd")?;
-        sys::inherited(policy::status_fd(given).ok()?).map(|to| Self { to, began: sys::now() })
+        sys::inherited(values::status_fd(given).ok()?).map(|to| Self { to, began: sys::now() })
     }
 
     /// The descriptor.

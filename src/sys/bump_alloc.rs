@@ -121,7 +121,7 @@ fn give_up() -> ! {
     // SAFETY: the text is as long as the call is told.
     unsafe { libc::write(2, OUT_OF_MEMORY.as_ptr().cast(), OUT_OF_MEMORY.len()) };
     // SAFETY: _exit is always sound.
-    unsafe { libc::_exit(crate::error::FAILED.into()) }
+    unsafe { libc::_exit(crate::util::exit_status::FAILED.into()) }
 }
 
 // SAFETY: what is given is aligned, as long as was asked, and no one else's: a part of

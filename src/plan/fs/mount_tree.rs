@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use crate::host::{Changed, Fact, Host, Names, below, from_there_up};
+use crate::host::path_kind::Fact;
+use crate::host::{Changed, Host};
 use crate::util::name_map::Index;
+use crate::util::path::{Names, below, from_there_up};
 
 /// What a mount shows.
 #[derive(Clone, Debug, PartialEq, Eq)]

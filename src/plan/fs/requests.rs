@@ -1,21 +1,26 @@
 //! What is to be where inside: every destination that a flag or a default asks for,
 //! with its source found on the host. Where each then lies, `place` finds.
 
-use std::ffi::{CString, OsStr, OsString};
+use crate::error::{Asked, Error, Layer, Words, said};
+use crate::host::Host;
+use crate::host::fds::Opened;
+use crate::host::path_kind::Fact;
+use crate::host::proc::leads_by_process;
+use crate::policy::files::{Access, What};
+use crate::policy::net::Net;
+use crate::policy::{Anchor, Policy};
+use crate::util::escape::{about, shown};
+use crate::util::name_map::Index;
+use crate::util::path::below;
+use rustix::io::Errno;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-
-use rustix::io::Errno;
-
-use crate::error::{Asked, Error, Layer, Words, said};
-use crate::host::{Fact, Host, Opened, below, leads_by_process};
-use crate::policy::{Access, Anchor, Net, Policy, What};
-use crate::util::name_map::Index;
-use crate::util::text::{about, shown};
 
 /// The host's system directories, and the links beside /usr.
 const SYSTEM: [&str; 11] =
     ["/usr", "/etc", "/opt", "/nix/store", "/gnu/store", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
+
 /// What is to be at a destination.
 #[derive(Clone, Debug)]
 pub(crate) enum Put {
@@ -78,10 +83,6 @@ pub(crate) fn files_error(
     remedy: impl Into<Words>,
 ) -> Error {
     Error::usage(asked.copied(), problem, remedy).met(doing, Layer::Files)
-}
-
-pub(crate) fn c_string(bytes: &OsStr) -> Result<CString, Error> {
-    CString::new(bytes.as_bytes()).map_err(|_| Error::usage(None, about("", bytes, " holds a NUL"), "leave it out"))
 }
 
 /// Two for one destination: `other` is the flag that has it, or a default.

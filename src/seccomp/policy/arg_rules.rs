@@ -6,9 +6,9 @@ use seccompiler::{
     SeccompRule, TargetArch, sock_filter,
 };
 
-use super::bpf::{
-    DONE, EAFNOSUPPORT, EPERM, GO, IF_ABOVE, IF_AT_LEAST, IF_EQUAL, RETURN, Treatment, instruction, returns, treatment,
-};
+use super::action::{DONE, EAFNOSUPPORT, EPERM, Treatment};
+use super::bpf::{GO, IF_ABOVE, IF_AT_LEAST, IF_EQUAL, RETURN, instruction, returns};
+use super::defaults::treatment;
 use super::table::{CALLS, Limit, PROCESSES, Powers, SOCKETS};
 
 /// Every combination of powers is below this number.

@@ -8,65 +8,16 @@
 //! 59 µs; a comparison with each of the 68 refused calls in turn, without any limits
 //! of arguments, took 178.
 
-use std::borrow::Cow;
-
+use super::action::{DONE, ENOSYS, EPERM, Treatment};
+use super::table::{Arch, CALLS, Call, Limit};
 use seccompiler::{BpfProgram, sock_filter};
-
-use super::fakeroot;
-use super::table::{Arch, CALLS, CORE, Call, FAKEROOT, Limit, NESTED, NET_RAW, Powers, SET_ID, Verdict};
+use std::borrow::Cow;
 
 /// Instructions as the kernel takes them.
 pub type Program = Cow<'static, [sock_filter]>;
 
 /// What is done about a call whose arguments decide.
 pub type Limits<'a> = &'a dyn Fn(Limit) -> Option<BpfProgram>;
-
-/// What is done about one number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Treatment {
-    /// The call is made.
-    Allow,
-    /// It is not, and gives this error.
-    Refuse(u16),
-    /// Its arguments decide.
-    Limit(Limit),
-    /// It is not made, and answered as if it had been.
-    Done,
-}
-
-/// The kernel's error numbers, alike on all machines of the table.
-pub const EPERM: u16 = 1;
-/// No such call.
-pub const ENOSYS: u16 = 38;
-/// No error: the call gives 0.
-pub const DONE: u16 = 0;
-/// No such family of sockets.
-pub const EAFNOSUPPORT: u16 = 97;
-
-/// What the default policy makes of `call` for a command with these powers.
-pub fn treatment(call: &Call, powers: Powers) -> Treatment {
-    if let (true, Some(answer)) = (powers & FAKEROOT != 0, fakeroot::answer(call.name())) {
-        return answer;
-    }
-    match call.verdict {
-        Verdict::Out(but) | Verdict::Absent(but) if but & powers != 0 => Treatment::Allow,
-        Verdict::Limited(Limit::Clone | Limit::Unshare) if powers & NESTED != 0 => Treatment::Allow,
-        Verdict::Limited(Limit::Mode { .. } | Limit::Creation { .. }) if powers & SET_ID != 0 => Treatment::Allow,
-        Verdict::Limited(Limit::NodeMode { mode }) => match (powers & SET_ID != 0, powers & NESTED != 0) {
-            (false, false) => Treatment::Limit(Limit::NodeMode { mode }),
-            (true, false) => Treatment::Limit(Limit::NoDevice { mode }),
-            (false, true) => Treatment::Limit(Limit::Mode { mode }),
-            (true, true) => Treatment::Allow,
-        },
-        Verdict::Limited(Limit::SetCore | Limit::PrlimitCore) if powers & CORE != 0 => Treatment::Allow,
-        Verdict::Limited(Limit::Socket) if powers & NET_RAW != 0 => Treatment::Limit(Limit::RawSocket),
-        Verdict::Limited(Limit::Keyctl) if powers & NESTED == 0 => Treatment::Refuse(EPERM),
-        Verdict::In => Treatment::Allow,
-        Verdict::Out(..) => Treatment::Refuse(EPERM),
-        Verdict::Absent(..) => Treatment::Refuse(ENOSYS),
-        Verdict::Limited(limit) => Treatment::Limit(limit),
-    }
-}
 
 /// Compiles what `treat` makes of each call of the table. Numbers that are not in it
 /// give ENOSYS, whether they are holes, newer calls, or those of x32 and of 32-bit
@@ -250,33 +201,45 @@ pub fn asking(program: &[sock_filter]) -> BpfProgram {
 
 /// Offsets into seccomp_data.
 const NUMBER: u32 = 0;
+
 const ARCH: u32 = 4;
+
 const ARGUMENTS: u32 = 16;
 
 /// BPF_LD | BPF_W | BPF_ABS.
 const LOAD: u16 = 0x20;
+
 /// BPF_JMP | BPF_JA, BPF_JEQ, BPF_JGT, BPF_JGE.
 pub const GO: u16 = 0x05;
+
 pub const IF_EQUAL: u16 = 0x15;
+
 pub const IF_ABOVE: u16 = 0x25;
+
 pub const IF_AT_LEAST: u16 = 0x35;
+
 /// BPF_ALU | BPF_AND | BPF_K.
 const AND: u16 = 0x54;
+
 /// BPF_RET | BPF_K.
 pub const RETURN: u16 = 0x06;
 
 /// SECCOMP_RET_ALLOW.
 const ALLOW: u32 = 0x7fff_0000;
+
 /// SECCOMP_RET_ERRNO.
 const ERRNO: u32 = 0x0005_0000;
+
 /// SECCOMP_RET_ACTION_FULL; the rest is the error's number.
 const ACTION: u32 = 0xffff_0000;
+
 /// SECCOMP_RET_USER_NOTIF.
 const ASK: u32 = 0x7fc0_0000;
 
 pub fn instruction(code: u16, jt: u8, jf: u8, k: u32) -> sock_filter {
     sock_filter { code, jt, jf, k }
 }
+
 pub fn returns(action: u32) -> sock_filter {
     instruction(RETURN, 0, 0, action)
 }

@@ -5,7 +5,7 @@
 //! Programs that look whether they were obeyed see that they were not: nothing here
 //! changes what the kernel says of ids and owners.
 
-use super::bpf::Treatment;
+use super::action::Treatment;
 use super::table::Limit;
 
 /// Each call that is answered, which of its calls, and why.

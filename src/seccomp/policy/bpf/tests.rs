@@ -1,7 +1,10 @@
 //! Compiled policies, run as the kernel runs them.
 
+use super::super::action::{EAFNOSUPPORT, ENOSYS, EPERM, Treatment};
 use super::super::arg_rules::{self, ALL_POWERS};
+use super::super::defaults;
 use super::super::fakeroot::ANSWERED;
+use super::super::table::{Arch, CALLS, Call, Limit, NESTED, NET_RAW, Powers};
 use super::super::table::{CORE, FAKEROOT, SET_ID, SYS_ADMIN, SYS_BOOT, find};
 use super::*;
 
@@ -56,7 +59,7 @@ fn run(program: &[sock_filter], audit: u32, number: u32, arguments: [u64; 6]) ->
 }
 
 fn policy(arch: Arch, powers: Powers) -> BpfProgram {
-    compile(arch, |call| treatment(call, powers), &|limit| arg_rules::leaf(limit).ok()).unwrap()
+    compile(arch, |call| defaults::treatment(call, powers), &|limit| arg_rules::leaf(limit).ok()).unwrap()
 }
 
 /// All powers that open each other's calls, and the others one by one.
@@ -93,7 +96,7 @@ fn every_number_is_treated_as_the_table_says() {
                 let said = run(&program, audit(arch), number, [u64::MAX; 6]);
                 let again = run(&short, audit(arch), number, [u64::MAX; 6]);
                 assert_eq!((said.action, said.asked), (again.action, again.asked), "{number} {call:?}");
-                match call.map_or(Treatment::Refuse(ENOSYS), |call| treatment(call, powers)) {
+                match call.map_or(Treatment::Refuse(ENOSYS), |call| defaults::treatment(call, powers)) {
                     // The kernel need not run the program for it.
                     Treatment::Allow => assert!(said.action == ALLOW && !said.asked, "{call:?}"),
                     Treatment::Refuse(expected) => assert!(said.action == errno(expected) && !said.asked, "{number} {call:?}"),
@@ -254,14 +257,14 @@ fn a_fake_root_is_answered_what_the_table_says_and_nothing_else() {
         assert!(ANSWERED[..index].iter().all(|(other, ..)| other < name), "{name} is out of order");
         assert!(why.len() > 10, "{name}");
         // Nothing that is refused otherwise is answered instead, but a device.
-        let otherwise = super::treatment(call, SET_ID);
+        let otherwise = defaults::treatment(call, SET_ID);
         assert!(matches!(otherwise, Treatment::Allow | Treatment::Limit(Limit::NoDevice { .. })), "{name}");
         assert!(matches!(treatment, Treatment::Done | Treatment::Limit(Limit::Ids { .. } | Limit::Node { .. })), "{name}");
     }
     let programs = ARCHES.map(|arch| (arch, policy(arch, FAKEROOT)));
     for call in &CALLS {
         let answered = ANSWERED.iter().any(|(name, ..)| *name == call.name());
-        assert_eq!(super::treatment(call, FAKEROOT) == seccomp_default(call), !answered, "{}", call.name());
+        assert_eq!(defaults::treatment(call, FAKEROOT) == seccomp_default(call), !answered, "{}", call.name());
         for (arch, program) in &programs {
             let Some(number) = call.number(*arch) else { continue };
             let all = [[0; 6], [33; 6], [0x2000; 6], [0x6000; 6], [u64::MAX; 6]];
@@ -273,7 +276,7 @@ fn a_fake_root_is_answered_what_the_table_says_and_nothing_else() {
 }
 
 fn seccomp_default(call: &Call) -> Treatment {
-    super::treatment(call, 0)
+    defaults::treatment(call, 0)
 }
 
 #[test]

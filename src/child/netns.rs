@@ -1,0 +1,13 @@
+//! Joining the network namespace that the helper process made.
+
+use crate::process::fd_channel::{Heard, Listener};
+use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
+use std::os::fd::AsFd;
+
+/// Process 1 joins what was made. False where nothing was.
+pub(crate) fn join(listener: &Listener) -> bool {
+    match listener.hear() {
+        Ok(Heard::Network(made)) => move_into_thread_name_spaces(made.as_fd(), ThreadNameSpaceType::NETWORK).is_ok(),
+        Ok(_) | Err(_) => false,
+    }
+}
