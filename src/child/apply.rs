@@ -9,7 +9,7 @@ use rustix::fs::{
     openat2, statat, symlinkat,
 };
 
-use rustix::io::{Errno, FdFlags, fcntl_setfd};
+use rustix::io::{Errno, FdFlags, fcntl_setfd, write};
 
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create, fsmount, fsopen,
@@ -23,7 +23,7 @@ use rustix::system::sethostname;
 use rustix::thread::{set_name, set_no_new_privs, set_thread_groups};
 
 use crate::child::context::{CLONE, State};
-use crate::child::io::{copy, gather, write_all};
+use crate::child::io::{copy, write_all};
 use crate::child::mounts::{
     MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, QUIET, apart, devpts, memory, over_memory,
     restrict,
@@ -38,11 +38,6 @@ use crate::policy::files::Access;
 use crate::policy::identity::Range;
 use crate::process::fd_channel::Handed;
 use crate::process::subreaper::Children;
-use crate::relay::publish::Listening;
-use crate::relay::reach::{self, Reacher};
-use crate::supervisor::cgroup::Cgroup;
-use crate::supervisor::overlay_dir::{Kept, Owners};
-use crate::supervisor::sealed_copy;
 use crate::sys::fd::RESOLVE;
 use crate::sys::loopback;
 use crate::sys::{self, MountAttr};
@@ -78,14 +73,17 @@ impl<'a> State<'a> {
 
     pub(crate) fn do_it(&mut self, op: &'a Op) -> Result<(), Errno> {
         match op {
-            Op::RunFromCopy { args_files, only_make } => sealed_copy::run_from_copy(args_files, *only_make, self.arguments),
-            Op::Gather { fd } => gather(*fd),
+            // The launcher performs these: supervisor/setup.rs.
+            Op::RunFromCopy { .. }
+            | Op::Gather { .. }
+            | Op::MakeCgroup { .. }
+            | Op::AdoptFromOutside
+            | Op::KeepChanges { .. }
+            | Op::Publish { .. }
+            | Op::Reach { .. }
+            | Op::Reacher => Err(Errno::NOSYS),
             Op::DropGroups => set_thread_groups(&[]),
-            Op::MakeCgroup { parent, move_callers, limits } => {
-                self.cgroup = Some(Cgroup::make(parent, *move_callers, limits, self.arguments)?);
-                Ok(())
-            }
-            Op::EnterCgroup => self.cgroup.as_ref().ok_or(Errno::BADF)?.enter(),
+            Op::EnterCgroup => write(self.cgroup_procs.ok_or(Errno::BADF)?, b"0").map(drop),
             Op::CgroupView => sys::unshare(libc::CLONE_NEWCGROUP),
             Op::DieWithLauncher => {
                 sys::die_with_parent(libc::SIGKILL)?;
@@ -95,10 +93,6 @@ impl<'a> State<'a> {
                 self.children = Some(Children::adopt()?);
                 sys::die_with_parent(LAUNCHER_DIED)?;
                 self.launcher_lives()
-            }
-            Op::AdoptFromOutside => {
-                self.children = Some(Children::adopt()?);
-                Ok(())
             }
             Op::DieWithInit => {
                 sys::die_with_parent(libc::SIGKILL)?;
@@ -152,11 +146,6 @@ impl<'a> State<'a> {
                 restrict(tree.as_fd(), *access, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)?;
                 self.lay_on_root(tree)
             }
-            Op::KeepChanges { dir, tree, owner } => {
-                let owners = Owners { caller: *owner, subordinate: self.subordinate };
-                self.kept = Some(Kept::open(dir, tree, owners, self.arguments, &mut self.unfit)?);
-                Ok(())
-            }
             Op::RootOverlay { source, over } => {
                 let tree = openat2(CWD, source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), RESOLVE)?;
                 let mount = match over {
@@ -164,8 +153,8 @@ impl<'a> State<'a> {
                     Over::Kept { dir } => {
                         // A second time, for a layer must be of this mount namespace.
                         let dir = openat2(CWD, dir, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), RESOLVE)?;
-                        let kept = self.kept.as_ref().ok_or(Errno::BADF)?;
-                        overlay_mount::mount(tree.as_fd(), &kept.layers(dir.as_fd(), tree.as_fd())?)?
+                        let layers = self.overlay.ok_or(Errno::BADF)?;
+                        overlay_mount::mount(tree.as_fd(), &layers.reopen(dir.as_fd(), tree.as_fd())?)?
                     }
                 };
                 restrict(mount.as_fd(), Access::Writable, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)?;
@@ -207,7 +196,7 @@ impl<'a> State<'a> {
                 self.attach(made.as_fd(), dest)
             }
             Op::Socket { dest, hole } => {
-                let reacher = self.reacher.as_ref().ok_or(Errno::BADF)?;
+                let reacher = self.reacher.ok_or(Errno::BADF)?;
                 let made = apart(&|file| {
                     reacher.listen_at(file, *hole)?;
                     chmodat(CWD, file, Mode::from_raw_mode(0o600), AtFlags::empty())
@@ -316,20 +305,8 @@ impl<'a> State<'a> {
                 Mapped::All { uids, gids } => self.unshare_and_map(*namespaces, uids, gids),
             },
             Op::NoUserNamespaces => self.allow_no_user_namespaces(),
-            Op::Publish { hole } => {
-                self.published.push(Listening::new(*hole)?);
-                Ok(())
-            }
-            Op::Reach { to, .. } => {
-                self.targets.push(reach::hold(to)?);
-                Ok(())
-            }
-            Op::Reacher => {
-                self.reacher = Some(Reacher::start(self.arguments, &core::mem::take(&mut self.targets))?);
-                Ok(())
-            }
             Op::LoopbackAddress { address } => loopback::add(*address),
-            Op::Listen { at, hole } => self.reacher.as_ref().ok_or(Errno::BADF)?.listen(at, *hole),
+            Op::Listen { at, hole } => self.reacher.ok_or(Errno::BADF)?.listen(at, *hole),
             Op::AwaitNetwork { .. } | Op::AwaitPublisher => {
                 Report::AwaitsNetwork.send(self.report);
                 self.wait_for_launcher()

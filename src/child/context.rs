@@ -1,14 +1,10 @@
 //! What the steps of process 1 and the command's process share.
 
 use crate::child::io::{wait_for_byte, walk};
-use crate::policy::identity::Range;
+use crate::child::overlay_mount::CheckedLayers;
 use crate::process::fd_channel::{Greeter, Listener};
 use crate::process::subreaper::Children;
-use crate::relay::connect::Target;
-use crate::relay::publish::Listening;
 use crate::relay::reach::Reacher;
-use crate::supervisor::cgroup::Cgroup;
-use crate::supervisor::overlay_dir::{Entry, Kept, Unfit};
 use crate::sys::fd::RESOLVE;
 use crate::sys::{self, Arguments, Clock};
 use crate::util::path::split;
@@ -30,13 +26,9 @@ impl<'a> State<'a> {
             placeholders: [false; 3],
             go: None,
             greeter: None,
-            cgroup: None,
-            published: Vec::new(),
-            targets: Vec::new(),
+            cgroup_procs: None,
+            overlay: None,
             reacher: None,
-            kept: None,
-            subordinate: &[],
-            unfit: None,
             ruleset: None,
             init: None,
             devpts: None,
@@ -199,20 +191,12 @@ pub(crate) struct State<'a> {
     pub(crate) go: Option<OwnedFd>,
     /// Tells the launcher which process is the command's.
     pub(crate) greeter: Option<Greeter>,
-    /// Made by `Op::MakeCgroup`.
-    pub(crate) cgroup: Option<Cgroup>,
-    /// Made by `Op::Publish`.
-    pub(crate) published: Vec<Listening>,
-    /// Held by `Op::Reach`, until the reacher has them.
-    pub(crate) targets: Vec<Target>,
-    /// Started by `Op::Reacher`.
-    pub(crate) reacher: Option<Reacher>,
-    /// Made by `Op::KeepChanges`.
-    pub(crate) kept: Option<Kept>,
-    /// The user ids that `--subids` maps.
-    pub(crate) subordinate: &'a [Range],
-    /// Set when `Op::KeepChanges` fails because of an entry of the directory.
-    pub(crate) unfit: Option<(Entry, Unfit)>,
+    /// The file to write to in order to enter the jail's cgroup, if it has one.
+    pub(crate) cgroup_procs: Option<BorrowedFd<'a>>,
+    /// The layers that the launcher checked, with `--overlay`.
+    pub(crate) overlay: Option<CheckedLayers>,
+    /// The relay of `--reach`.
+    pub(crate) reacher: Option<&'a Reacher>,
     /// Made by `Op::Ruleset`.
     pub(crate) ruleset: Option<OwnedFd>,
     /// The jail's own pseudo-terminals.

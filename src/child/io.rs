@@ -1,10 +1,9 @@
 //! Files read and written between clone and exec.
 
-use crate::sys::{self};
 use core::ffi::CStr;
-use rustix::fs::{FileType, MemfdFlags, Mode, OFlags, SeekFrom, fstat, memfd_create, openat, seek, sendfile};
+use rustix::fs::{FileType, Mode, OFlags, fstat, openat, sendfile};
 use rustix::io::{Errno, read, write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 /// Opens `path` below `root` name by name, and gives the errors of openat2 where it meets
 /// a link or `..`.
@@ -31,23 +30,6 @@ pub(crate) fn wait_for_byte(pipe: &OwnedFd) -> Result<(), Errno> {
         Ok(_) => Err(Errno::PIPE),
         Err(errno) => Err(errno),
     }
-}
-
-/// Puts a file with all that descriptor `fd` gives in its place. A regular file is
-/// that already.
-pub(crate) fn gather(fd: i32) -> Result<(), Errno> {
-    let from = sys::inherited(fd).ok_or(Errno::BADF)?;
-    let kind = FileType::from_raw_mode(fstat(from)?.st_mode);
-    if kind == FileType::RegularFile {
-        return Ok(());
-    }
-    if kind == FileType::Directory {
-        return Err(Errno::ISDIR);
-    }
-    let memory = memfd_create(c"jail", MemfdFlags::CLOEXEC)?;
-    copy(from, memory.as_fd())?;
-    seek(&memory, SeekFrom::Start(0))?;
-    sys::replace(fd, memory.as_fd())
 }
 
 /// Copies all that `from` gives. In the kernel where it can be; a pipe or a

@@ -1,7 +1,8 @@
 //! The mount of an overlay.
 
+use crate::sys::fd::RESOLVE;
 use crate::util::stack_str::Line;
-use rustix::fs::{AtFlags, Mode, OFlags, chmodat, fgetxattr, fstat, mkdirat, openat};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, chmodat, fgetxattr, fstat, mkdirat, openat, openat2};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
@@ -16,6 +17,46 @@ pub(crate) const CHANGES: &CStr = c"changes";
 pub(crate) const WORK: &CStr = c"work";
 
 pub(crate) const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// For the entries of DIR: no link, and the mount that DIR lies on.
+pub(crate) const ENTRY: ResolveFlags = RESOLVE.union(ResolveFlags::BENEATH).union(ResolveFlags::NO_XDEV);
+
+/// The device and inode of a directory.
+pub(crate) type Inode = (u64, u64);
+
+/// The directories of an overlay that the launcher opened and checked.
+#[derive(Clone, Copy)]
+pub(crate) struct CheckedLayers {
+    /// DIR of `--overlay`.
+    pub(crate) dir: Inode,
+    /// The tree that the changes lie over.
+    pub(crate) tree: Inode,
+    /// The changes.
+    pub(crate) changes: Inode,
+    /// The kernel's own directory.
+    pub(crate) work: Inode,
+}
+
+impl CheckedLayers {
+    /// Opens the layers in the mount namespace of process 1: the kernel takes a layer only if
+    /// its mount belongs to the namespace of the process that mounts the overlay. `dir` and
+    /// `tree` were opened there by their paths.
+    ///
+    /// # Errors
+    /// ESTALE if one of the directories is not the one that the launcher checked.
+    pub(crate) fn reopen(&self, dir: BorrowedFd<'_>, tree: BorrowedFd<'_>) -> Result<[OwnedFd; 2], Errno> {
+        let upper = openat2(dir, CHANGES, DIRECTORY | OFlags::RDONLY, Mode::empty(), ENTRY)?;
+        let work = openat2(dir, WORK, DIRECTORY | OFlags::PATH, Mode::empty(), ENTRY)?;
+        let reopened = [(dir, self.dir), (tree, self.tree), (upper.as_fd(), self.changes), (work.as_fd(), self.work)];
+        for (reopened, checked) in reopened {
+            let stat = fstat(reopened)?;
+            if (stat.st_dev, stat.st_ino) != checked {
+                return Err(Errno::STALE);
+            }
+        }
+        Ok([upper, work])
+    }
+}
 
 /// Makes the layers in memory of the jail's own, with the mode that `tree` has.
 pub(crate) fn make_layers(memory: BorrowedFd<'_>, tree: BorrowedFd<'_>) -> Result<[OwnedFd; 2], Errno> {

@@ -162,8 +162,9 @@ pub(crate) fn contradictions(policy: &Policy) -> Result<(), Error> {
     if let (Seccomp::None, Some(asked)) = (policy.seccomp.value, &policy.trace_denied) {
         return refuse(asked, "has no effect with --seccomp none, which refuses nothing", "leave out one of the two");
     }
+    let without_namespaces = policy.degrade.as_ref().is_some_and(|degrade| degrade.value.contains(&Degradable::Namespaces));
     overrides::check(policy.powers(), &policy.syscalls, policy.trace_denied.is_some(), &|call| {
-        fallback::may_close(policy, call)
+        without_namespaces && fallback::stands_in(call)
     })?;
     for (env, asked) in &policy.env {
         if matches!(env, Env::Pass(name) if ENV_PASSED.iter().any(|glob| glob_matches(OsStr::new(glob), name))) {

@@ -1,17 +1,11 @@
 //! The calls that close what a missing namespace would have kept private.
 
-use crate::policy::Policy;
-use crate::policy::layer::Degradable;
 use crate::seccomp::policy::table::{PROCESSES, SOCKETS};
 
-/// May `call` be one that the system-call policy refuses in place of a layer that
-/// `policy` does without?
-pub fn may_close(policy: &Policy, call: &str) -> bool {
-    let named = policy.degrade.as_ref().is_some_and(|degrade| degrade.value.contains(&Degradable::Namespaces));
-    named
-        && (IPC.contains(&call)
-            || PROCESSES.iter().any(|(other, _)| *other == call)
-            || SOCKETS.iter().any(|(other, _)| *other == call))
+/// True if `call` is one that the system-call policy can refuse in place of namespaces that
+/// the machine refuses.
+pub fn stands_in(call: &str) -> bool {
+    IPC.contains(&call) || PROCESSES.iter().any(|(other, _)| *other == call) || SOCKETS.iter().any(|(other, _)| *other == call)
 }
 
 /// What reaches the host's System V IPC and POSIX message queues.

@@ -7,7 +7,7 @@
 //! jail is started from there, its own comes to lie beside the first.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
     AtFlags, CWD, FileType, FlockOperation, FsWord, Mode, OFlags, flock, fstatfs, mkdirat, openat, openat2, statat, unlinkat,
@@ -109,9 +109,9 @@ impl Cgroup {
         Ok((dir, procs))
     }
 
-    /// Puts this process into it.
-    pub(crate) fn enter(&self) -> Result<(), Errno> {
-        write(&self.procs, b"0").map(drop)
+    /// The file that a process writes 0 to in order to enter.
+    pub(crate) fn procs(&self) -> BorrowedFd<'_> {
+        self.procs.as_fd()
     }
 
     /// The descriptors that it is held by.

@@ -12,6 +12,7 @@ use rustix::io::{Errno, ReadWriteFlags, pwritev2, read, write};
 use rustix::termios::isatty;
 
 use crate::seccomp::explain_denied::{Refusal, Trace};
+use crate::seccomp::policy::bpf::Made;
 use crate::sys::clock::timespec;
 use crate::sys::{self, Waiting};
 use crate::util::escape::shown;
@@ -93,7 +94,8 @@ impl<'a> Tracer<'a> {
         if !waiting.is_there(listener)? {
             return Ok(());
         }
-        let made = &waiting.made;
+        let data = &waiting.data;
+        let made = &Made { audit: data.audit, number: data.number, arguments: data.arguments };
         let times = match waiting.refuse(listener, self.trace.errno(made)) {
             Ok(()) => 1,
             // It was killed. (Before Linux 5.19 a signal can have called it away, and

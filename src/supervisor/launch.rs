@@ -6,8 +6,11 @@ use crate::child::init::{Prepared, process_one};
 use crate::plan::Plan;
 use crate::process::fd_channel;
 use crate::relay::reach::Reacher;
+use crate::supervisor::cgroup::Cgroup;
 use crate::supervisor::netns_helper::Beside;
 use crate::supervisor::outcome::{Ended, Failure};
+use crate::supervisor::overlay_dir::Kept;
+use crate::supervisor::setup::HostSetup;
 use crate::supervisor::status_fd::Record;
 use crate::supervisor::{Stage, Supervisor, Told};
 use crate::sys::{self, Arguments, Clock, Cloned, Flag, SignalFd, SignalSet, Stack, Words};
@@ -52,24 +55,21 @@ pub fn run(
     } else {
         (None, None)
     };
-    // Nothing is reported of what is done outside.
-    let mut state = State::new(arguments, CWD, clock);
-    state.subordinate = plan.subordinate_uids();
-    state.placeholders = placeholders;
-    state.tick();
+    let mut setup = HostSetup::new(arguments, plan.subordinate_uids(), clock);
+    setup.tick();
     for (index, step) in plan.outside.iter().enumerate() {
-        if let Err(errno) = state.perform(&step.op) {
-            return Err(match state.unfit {
+        if let Err(errno) = setup.perform(&step.op) {
+            return Err(match setup.unfit {
                 Some((entry, unfit)) => Failure::Changes(index, entry, unfit),
                 None => Failure::Outside(index, errno),
             });
         }
     }
+    let overlay = setup.kept.as_ref().map(Kept::layers).transpose().map_err(Failure::Prepare)?;
 
     // Now, so that no process made outside holds an end: process 1 is to see that the
     // launcher's is gone.
     let (reports, report) = pipe_with(PipeFlags::CLOEXEC).map_err(Failure::Prepare)?;
-    state.report = report.as_fd();
 
     // A caller that ignores SIGCHLD would have the kernel throw statuses away.
     let sigchld_ignored = sys::ignore_sigchld(false);
@@ -96,7 +96,7 @@ pub fn run(
     } else {
         (None, None)
     };
-    state.tick();
+    setup.tick();
     let namespaces = if network.is_some() { plan.namespaces & !libc::CLONE_NEWNET } else { plan.namespaces };
     let cloned = sys::clone(namespaces);
     if !matches!(cloned, Ok(Cloned::Child)) {
@@ -106,9 +106,14 @@ pub fn run(
         Cloned::Child => {
             // Process 1 notices the launcher's death by this end being gone.
             drop((reports, listener, signals, maker));
-            state.network = network;
             // Who connects outside is not to wait for it.
-            drop(core::mem::take(&mut state.published));
+            drop(core::mem::take(&mut setup.published));
+            let mut state = State::new(arguments, report.as_fd(), clock);
+            state.placeholders = placeholders;
+            state.network = network;
+            state.cgroup_procs = setup.cgroup.as_ref().map(Cgroup::procs);
+            state.overlay = overlay;
+            state.reacher = setup.reacher.as_ref();
             let go = go.map(|(read, _)| read);
             process_one(&prepared, state, go, greeter)
         }
@@ -119,11 +124,8 @@ pub fn run(
             drop(network);
             // From here on process 1 gets what its process group gets.
             let early = SignalSet::pending().unwrap_or(every);
-            let (children, cgroup, kept) = (state.children.take(), state.cgroup.take(), state.kept.take());
-            let published = core::mem::take(&mut state.published);
-            let mut reacher = state.reacher.take();
+            let HostSetup { children, cgroup, kept, published, mut reacher, .. } = setup;
             reacher.iter_mut().for_each(Reacher::close_doors);
-            drop(state);
             drop((report, greeter));
             let reports = Some(reports);
             let go = go.map(|(_, write)| write);

@@ -12,6 +12,7 @@ pub(crate) mod overlay_dir;
 pub(crate) mod pasta;
 pub(crate) mod pty_relay;
 pub(crate) mod sealed_copy;
+pub(crate) mod setup;
 pub(crate) mod signals;
 pub(crate) mod startup;
 pub(crate) mod status_fd;

@@ -9,13 +9,13 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, ResolveFlags, Stat, chmodat, flock, fstat, mkdirat, openat,
-    openat2, statat, unlinkat,
+    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, Stat, chmodat, flock, fstat, mkdirat, openat, openat2, statat,
+    unlinkat,
 };
 
 use rustix::io::Errno;
 
-use crate::child::overlay_mount::{CHANGES, DIRECTORY, WORK};
+use crate::child::overlay_mount::{CHANGES, CheckedLayers, DIRECTORY, ENTRY, WORK};
 use crate::policy::identity::Range;
 use crate::process::fd_channel::{self, Greeter, Handed, Heard, Listener};
 use crate::process::watchdog::{End, Keeper};
@@ -24,9 +24,6 @@ use crate::sys::fd::RESOLVE;
 use crate::util::path::split;
 use crate::util::stack_str::Line;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-
-/// For the entries of DIR: no link, and the mount that DIR lies on.
-const ENTRY: ResolveFlags = RESOLVE.union(ResolveFlags::BENEATH).union(ResolveFlags::NO_XDEV);
 
 /// An entry that an earlier run, or any other program, may have left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -240,21 +237,18 @@ impl Kept {
         self.greeter.take().ok_or(Errno::BADF)?.hand_over(Handed::ProcessOne, &pidfd)
     }
 
-    /// The layers, opened in the mount namespace of process 1: the kernel takes a layer
-    /// only if its mount belongs to the namespace of the process that mounts the overlay.
-    /// `dir` and `tree` were opened there by their paths. Each of the directories must be
-    /// the one that the launcher opened and checked.
-    pub(crate) fn layers(&self, dir: BorrowedFd<'_>, tree: BorrowedFd<'_>) -> Result<[OwnedFd; 2], Errno> {
-        let flags = DIRECTORY | OFlags::PATH;
-        let upper = openat2(dir, CHANGES, DIRECTORY | OFlags::RDONLY, Mode::empty(), ENTRY)?;
-        let work = openat2(dir, WORK, flags, Mode::empty(), ENTRY)?;
-        let reopened = [dir, tree, upper.as_fd(), work.as_fd()];
-        for (reopened, opened) in reopened.into_iter().zip([&self.dir, &self.tree, &self.changes, &self.work]) {
-            if !same(&fstat(reopened)?, &fstat(opened)?) {
-                return Err(Errno::STALE);
-            }
-        }
-        Ok([upper, work])
+    /// The directories that process 1 must find again.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(crate) fn layers(&self) -> Result<CheckedLayers, Errno> {
+        let inode = |dir: &OwnedFd| fstat(dir).map(|stat| (stat.st_dev, stat.st_ino));
+        Ok(CheckedLayers {
+            dir: inode(&self.dir)?,
+            tree: inode(&self.tree)?,
+            changes: inode(&self.changes)?,
+            work: inode(&self.work)?,
+        })
     }
 
     /// The descriptors that it is held by.

@@ -1,6 +1,5 @@
 //! Seccomp filters and their notifications.
 
-use crate::seccomp::policy::bpf::Made;
 use crate::sys::{Result, check};
 use core::ffi::{c_int, c_long, c_ulong};
 use core::mem::MaybeUninit;
@@ -49,13 +48,23 @@ pub(crate) fn filter_told(program: &[seccompiler::sock_filter]) -> Result<OwnedF
     Ok(unsafe { OwnedFd::from_raw_fd(c_int::try_from(raw).unwrap_or(-1)) })
 }
 
+/// A system call as the kernel shows it to a listener: `struct seccomp_data`.
+pub(crate) struct SyscallData {
+    /// AUDIT_ARCH_* of the way by which it came into the kernel.
+    pub(crate) audit: u32,
+    /// Its number there.
+    pub(crate) number: u32,
+    /// Its arguments.
+    pub(crate) arguments: [u64; 6],
+}
+
 /// A call that waits for an answer.
 pub(crate) struct Waiting {
     pub(crate) id: u64,
     /// The thread that makes it, as it is numbered here.
     pub(crate) thread: u32,
     /// The call.
-    pub(crate) made: Made,
+    pub(crate) data: SyscallData,
 }
 
 impl Waiting {
@@ -67,8 +76,8 @@ impl Waiting {
         // SAFETY: told is all zeros, as the kernel asks, and has room for what it writes.
         check(c_long::from(unsafe { libc::ioctl(raw, libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut told) }))?;
         let number = u32::from_ne_bytes(told.data.nr.to_ne_bytes());
-        let made = Made { audit: told.data.arch, number, arguments: told.data.args };
-        Ok(Self { id: told.id, thread: told.pid, made })
+        let data = SyscallData { audit: told.data.arch, number, arguments: told.data.args };
+        Ok(Self { id: told.id, thread: told.pid, data })
     }
 
     /// Does it still wait? Then what was read of its thread was that thread's.
