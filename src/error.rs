@@ -1,16 +1,18 @@
 //! The one error: what was being done, for which flag, what went wrong, which
 //! layer refused, and what to do.
 
-use crate::sys;
-use crate::util::escape::{about, shown};
-use crate::util::exit_status::FAILED;
 use core::fmt;
-use rustix::io::Errno;
 use std::borrow::Cow;
 use std::ffi::CString;
 use std::ffi::OsStr;
 use std::ops::{Deref, DerefMut};
 use std::os::unix::ffi::OsStrExt;
+
+use rustix::io::Errno;
+
+use crate::sys;
+use crate::util::escape::{about, shown};
+use crate::util::exit_status::FAILED;
 
 /// Who said no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

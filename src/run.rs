@@ -6,30 +6,29 @@ use std::mem::ManuallyDrop;
 use std::path::Path;
 
 use crate::cli::apply_flag;
+use crate::cli::command_line;
 use crate::cli::command_line::Typed;
+use crate::cli::flags;
 use crate::cli::request::{Format, Request};
 use crate::error::{Error, Layer, said};
 use crate::host::Host;
 use crate::host::own_file::Copied;
 use crate::host::privileges;
+use crate::plan;
 use crate::plan::Plan;
 use crate::policy::Policy;
-use crate::report::evidence;
-use crate::supervisor::status_fd::Record;
-use crate::util::exit_status::FAILED;
-use crate::util::fs;
-use crate::util::io;
-
-use crate::cli::command_line;
-use crate::cli::flags;
-use crate::plan;
 use crate::report::check;
 use crate::report::diagnose;
 use crate::report::diff;
+use crate::report::evidence;
 use crate::report::explain;
 use crate::report::profile;
 use crate::supervisor::launch;
+use crate::supervisor::status_fd::Record;
 use crate::sys;
+use crate::util::exit_status::FAILED;
+use crate::util::fs;
+use crate::util::io;
 
 /// From the command line to the exit status.
 fn story(words: Vec<OsString>, arguments: &sys::Arguments) -> u8 {

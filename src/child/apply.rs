@@ -8,18 +8,13 @@ use rustix::fs::{
     AtFlags, CWD, FileType, FsWord, Mode, OFlags, chmodat, fcntl_getfl, fstat, fstatfs, makedev, mkdirat, mknodat, openat,
     openat2, statat, symlinkat,
 };
-
 use rustix::io::{Errno, FdFlags, fcntl_setfd, write};
-
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create, fsmount, fsopen,
     move_mount, open_tree, unmount,
 };
-
 use rustix::process::{DumpableBehavior, Rlimit, chdir, fchdir, pivot_root, set_dumpable_behavior, setrlimit, setsid};
-
 use rustix::system::sethostname;
-
 use rustix::thread::{set_name, set_no_new_privs, set_thread_groups};
 
 use crate::child::context::{CLONE, State};

@@ -1,5 +1,14 @@
 //! What the steps of process 1 and the command's process share.
 
+use core::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
+use rustix::io::{Errno, write};
+use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+use rustix::process::Pid;
+
 use crate::child::io::{wait_for_byte, walk};
 use crate::child::overlay_mount::CheckedLayers;
 use crate::process::fd_channel::{Greeter, Listener};
@@ -8,13 +17,6 @@ use crate::relay::reach::Reacher;
 use crate::sys::fd::RESOLVE;
 use crate::sys::{self, Arguments, Clock};
 use crate::util::path::split;
-use core::ffi::CStr;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
-use rustix::io::{Errno, write};
-use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
-use rustix::process::Pid;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 impl<'a> State<'a> {
     /// Before the first operation.

@@ -1,16 +1,18 @@
 //! Ids, clocks and limits of the jail's namespaces.
 
+use core::time::Duration;
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::io::{Errno, write};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{WaitOptions, waitpid};
+
 use crate::child::context::State;
 use crate::child::io::wait_for_byte;
 use crate::policy::identity::Range;
 use crate::sys::fd::RESOLVE;
 use crate::sys::{self, Cloned, SignalSet};
 use crate::util::stack_str::Line;
-use core::time::Duration;
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat, openat2};
-use rustix::io::{Errno, write};
-use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{WaitOptions, waitpid};
 
 impl<'a> State<'a> {
     /// Makes namespaces with more ids than one, which only a process with CAP_SETUID

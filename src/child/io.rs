@@ -1,9 +1,10 @@
 //! Files read and written between clone and exec.
 
 use core::ffi::CStr;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
 use rustix::fs::{FileType, Mode, OFlags, fstat, openat, sendfile};
 use rustix::io::{Errno, read, write};
-use std::os::fd::{BorrowedFd, OwnedFd};
 
 /// Opens `path` below `root` name by name, and gives the errors of openat2 where it meets
 /// a link or `..`.

@@ -1,11 +1,8 @@
 //! File systems and mounts that the view is made of.
 
-use crate::child::context::{CLONE, State};
-use crate::child::overlay_mount;
-use crate::policy::files::Access;
-use crate::sys::{self, MountAttr};
-use crate::util::stack_str::Line;
 use core::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
 use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::mount::{
@@ -13,7 +10,12 @@ use rustix::mount::{
     fsmount, fsopen, move_mount, open_tree, unmount,
 };
 use rustix::process::fchdir;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::child::context::{CLONE, State};
+use crate::child::overlay_mount;
+use crate::policy::files::Access;
+use crate::sys::{self, MountAttr};
+use crate::util::stack_str::Line;
 
 impl<'a> State<'a> {
     pub(crate) fn lay_on_root(&mut self, mount: OwnedFd) -> Result<(), Errno> {

@@ -1,14 +1,16 @@
 //! The mount of an overlay.
 
-use crate::sys::fd::RESOLVE;
-use crate::util::stack_str::Line;
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, chmodat, fgetxattr, fstat, mkdirat, openat, openat2};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
 };
-use std::ffi::CStr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use crate::sys::fd::RESOLVE;
+use crate::util::stack_str::Line;
 
 /// `plan::CHANGES` for system calls.
 pub(crate) const CHANGES: &CStr = c"changes";

@@ -1,13 +1,14 @@
 //! Capabilities.
 
-use crate::sys::caps;
-use crate::sys::{self};
 use rustix::event::Timespec;
 use rustix::io::Errno;
 use rustix::thread::{
     CapabilitySet, CapabilitySets, CpuSet, configure_capability_in_ambient_set, nanosleep, remove_capability_from_bounding_set,
     sched_getaffinity, sched_setaffinity, set_capabilities,
 };
+
+use crate::sys;
+use crate::sys::caps;
 
 pub(crate) fn bound(keep: caps::Set) -> Result<(), Errno> {
     for number in 0..64 {

@@ -1,13 +1,15 @@
 //! Landlock's rules.
 
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
+use rustix::io::Errno;
+
 use crate::child::context::State;
 use crate::child::mounts::queues;
 use crate::plan::ruleset;
 use crate::plan::ruleset::{IOCTL_DEV, READ_DIR, READ_FILE, Ruleset, TRUNCATE, WRITE_FILE};
-use crate::sys::{self};
-use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
-use rustix::io::Errno;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use crate::sys;
 
 impl<'a> State<'a> {
     pub(crate) fn rules(&self, abi: u32, rules: &Ruleset) -> Result<OwnedFd, Errno> {

@@ -1,13 +1,15 @@
 //! The jail's own terminal, from inside.
 
-use crate::sys::{self};
+use std::os::fd::{BorrowedFd, OwnedFd};
+
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::process::{ioctl_tiocsctty, setsid};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use rustix::termios::{LocalModes, OptionalActions, Winsize, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
-use std::os::fd::{BorrowedFd, OwnedFd};
+
+use crate::sys;
 
 /// Opens a terminal on the mount `devpts`: its master, and the side for the jail,
 /// with the size and the settings of the caller's terminal, where that is one.

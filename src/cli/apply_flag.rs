@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::policy::files::{Access, Ban, What};
 use crate::policy::net::Net;
 use crate::policy::{Anchor, Init, Landlock, Policy, Seccomp, Setting, endpoint};
-use crate::seccomp::overrides::{self};
+use crate::seccomp::overrides;
 use crate::seccomp::policy::action::Treatment;
 use crate::util::escape::about;
 use crate::util::units;

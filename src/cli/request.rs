@@ -1,8 +1,9 @@
 //! What a command line asks for: a run, or something printed.
 
+use std::path::PathBuf;
+
 use crate::error::Asked;
 use crate::policy::Policy;
-use std::path::PathBuf;
 
 /// How `--explain`, `--check` and `--diff` print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

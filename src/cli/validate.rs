@@ -1,16 +1,17 @@
 //! Contradictions between flags, and flags without effect.
 
+use std::ffi::OsStr;
+
 use crate::error::{Asked, Error, Words};
 use crate::policy::files::What;
 use crate::policy::layer::Degradable;
 use crate::policy::net::{Hole, Net};
 use crate::policy::{Anchor, ENV_PASSED, Env, Init, Landlock, Policy, Seccomp, Setting};
 use crate::seccomp::fallback;
-use crate::seccomp::overrides::{self};
+use crate::seccomp::overrides;
 use crate::sys::caps;
 use crate::util::glob::glob_matches;
 use crate::util::name_map::Index;
-use std::ffi::OsStr;
 
 pub(crate) fn refuse(asked: &Asked, problem: impl Into<Words>, remedy: &'static str) -> Result<(), Error> {
     Err(Error::usage(*asked, problem, remedy))

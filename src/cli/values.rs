@@ -1,5 +1,11 @@
 //! Values of flags.
 
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::time::Duration;
+
 use crate::cli::command_line::Given;
 use crate::cli::request::Format;
 use crate::error::{Error, Words};
@@ -14,11 +20,6 @@ use crate::sys::rlimits::{self, Limit};
 use crate::util::escape::{about, shown};
 use crate::util::suggest::nearest;
 use crate::util::units;
-use std::ffi::OsString;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
-use std::time::Duration;
 
 pub(crate) fn bad(given: &Given, problem: impl Into<Words>, remedy: impl Into<Words>) -> Error {
     Error::usage(given.asked(), problem, remedy)

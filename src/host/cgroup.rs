@@ -1,9 +1,11 @@
 //! The caller's cgroup.
 
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access as Wanted, AtFlags, CWD, accessat, statat};
+
 use crate::host::Host;
 use crate::util::fs::{mounted, text};
-use rustix::fs::{Access as Wanted, AtFlags, CWD, accessat, statat};
-use std::path::{Path, PathBuf};
 
 impl Host {
     /// The caller's cgroup (v2), and the one above it; none where there is none.

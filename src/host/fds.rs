@@ -1,9 +1,11 @@
 //! The descriptors that the caller left open.
 
+use std::ffi::CStr;
+
+use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
+
 use crate::host::Host;
 use crate::sys;
-use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
-use std::ffi::CStr;
 
 impl Host {
     /// How the caller left descriptor `fd`.

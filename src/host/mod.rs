@@ -19,6 +19,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, fstat, major, minor, statat};
+use rustix::io::Errno;
+use rustix::process::{getcwd, getegid, geteuid, getgroups};
+use rustix::thread::{CapabilitySet, CpuSet, capabilities, sched_getaffinity};
 
 use crate::error::Layer;
 use crate::host::own_file::OwnFile;
@@ -35,9 +38,6 @@ use crate::sys::loopback;
 use crate::util::fs::{read, text};
 use crate::util::name_map::Index;
 use crate::util::path::Names;
-use rustix::io::Errno;
-use rustix::process::{getcwd, getegid, geteuid, getgroups};
-use rustix::thread::{CapabilitySet, CpuSet, capabilities, sched_getaffinity};
 
 /// The directory of an overlay's changes at which a lookup ended.
 #[derive(Debug)]

@@ -1,14 +1,16 @@
 //! The file that this process executes.
 
-use crate::policy::identity::Range;
-use crate::sys::{self};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, SealFlags, fcntl_get_seals, fstat, openat, readlinkat, statat};
-use rustix::io::{Errno, pread};
-use rustix::thread::set_name;
 use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, SealFlags, fcntl_get_seals, fstat, openat, readlinkat, statat};
+use rustix::io::{Errno, pread};
+use rustix::thread::set_name;
+
+use crate::policy::identity::Range;
+use crate::sys;
 
 /// The kernel's link to the file that this process executes.
 pub(crate) const LINK: &str = "/proc/self/exe";

@@ -1,11 +1,13 @@
 //! What lies at a path.
 
-use crate::host::{Changed, Files, Host};
-use rustix::fs::{AtFlags, CWD, FileType, lgetxattr, readlinkat, statat};
-use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, FileType, lgetxattr, readlinkat, statat};
+use rustix::io::Errno;
+
+use crate::host::{Changed, Files, Host};
 
 impl Host {
     /// What lies at the absolute `path`.

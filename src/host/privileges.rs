@@ -1,11 +1,12 @@
 //! Privileges of the executable, which it must not have.
 
-use crate::error::{Error, Layer};
-use crate::sys;
-use crate::util::escape::shown;
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgid, getuid};
 use rustix::thread::{capabilities, capability_is_in_ambient_set};
+
+use crate::error::{Error, Layer};
+use crate::sys;
+use crate::util::escape::shown;
 
 /// The error for a process that has privileges which its caller does not have; None if it
 /// has none. The ids tell apart where they come from, without a look at the file.

@@ -1,11 +1,13 @@
 //! What of /proc is root's own, and what names a process.
 
-use crate::util::path::below;
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat};
-use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat};
+use rustix::io::Errno;
+
+use crate::util::path::below;
 
 /// Why an entry of /proc, which belongs to no process, is kept from a jail that root started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

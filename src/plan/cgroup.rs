@@ -1,5 +1,8 @@
 //! The jail's cgroup.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use crate::error::{Asked, Error, Layer, c_string};
 use crate::host::Host;
 use crate::host::cgroup::CgroupDir;
@@ -7,8 +10,6 @@ use crate::host::fds::CALLERS;
 use crate::plan::op::{Limits, Op, Step};
 use crate::policy::{Init, Policy, Setting};
 use crate::util::escape::{about, shown};
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 
 /// The cgroup for the limits of the whole jail; None without such.
 pub(crate) fn cgroup_step(policy: &Policy, host: &Host) -> Result<Option<Step>, Error> {

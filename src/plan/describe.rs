@@ -1,5 +1,9 @@
 //! What each operation is called, and what it does in words.
 
+use core::fmt;
+use std::ffi::{CStr, OsStr};
+use std::os::unix::ffi::OsStrExt;
+
 use crate::plan::op::{Op, Over};
 use crate::policy::files::Access;
 use crate::policy::identity::Range;
@@ -8,9 +12,6 @@ use crate::sys::namespaces::namespaces;
 use crate::sys::rlimits;
 use crate::util::escape::shown;
 use crate::util::units::seconds;
-use core::fmt;
-use std::ffi::{CStr, OsStr};
-use std::os::unix::ffi::OsStrExt;
 
 pub(crate) struct Path<'a>(&'a CStr);
 

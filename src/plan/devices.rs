@@ -1,14 +1,15 @@
 //! Descriptors of root's devices, which the jail replaces.
 
+use std::ffi::{CStr, CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
 use crate::error::Error;
 use crate::host::Host;
 use crate::host::path_kind::Fact;
 use crate::plan::fs::requests::files_error;
 use crate::plan::op::{Op, Step};
 use crate::util::escape::about;
-use std::ffi::{CStr, CString, OsStr};
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 
 /// Returns the step that has descriptor `fd` of a root caller refer to the jail's own
 /// mount of the device behind it, which `shows` may hold. The caller's mount is writable: through it, the command

@@ -1,5 +1,7 @@
 //! What the command inherits: variables and descriptors.
 
+use std::ffi::{OsStr, OsString};
+
 use crate::error::Error;
 use crate::host::Host;
 use crate::host::fds::Opened;
@@ -8,7 +10,6 @@ use crate::policy::{ENV_PASSED, Env, Policy, Setting};
 use crate::util::escape::about;
 use crate::util::glob::glob_matches;
 use crate::util::name_map::Index;
-use std::ffi::{OsStr, OsString};
 
 /// A descriptor of the caller's that can be written to.
 pub(crate) fn writable_descriptor(setting: &Setting<i32>, host: &Host) -> Result<(), Error> {

@@ -1,13 +1,14 @@
 //! Ids inside and outside.
 
+use std::ffi::{CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
+
 use crate::error::{Asked, Error, Layer, Words};
 use crate::host::subids::{FILES, MAPPERS, Mapper, Subordinate};
 use crate::plan::op::Subids;
 use crate::policy::Policy;
 use crate::policy::identity::{Ids, Range};
 use crate::util::escape::shown;
-use std::ffi::{CString, OsStr};
-use std::os::unix::ffi::OsStrExt;
 
 pub(crate) fn ids_inside(policy: &Policy, caller: Ids) -> Ids {
     if policy.jailed_root().is_some() {

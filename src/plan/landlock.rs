@@ -4,6 +4,9 @@
 //! Rules only add. What `--hide`, `--ro` or `--noexec` take away below a place that
 //! another flag gives, the mounts alone take away.
 
+use std::ffi::{CStr, OsStr};
+use std::os::unix::ffi::OsStrExt;
+
 use crate::plan::op::{Op, Step};
 use crate::plan::ruleset::{
     ABSTRACT_UNIX_SOCKET, EXECUTE, IOCTL_DEV, MAKE_BLOCK, MAKE_CHAR, READ, READ_FILE, RESOLVE_UNIX, Ruleset, SHARED, SIGNAL,
@@ -11,8 +14,6 @@ use crate::plan::ruleset::{
 };
 use crate::policy::files::Access;
 use crate::util::name_map::Index;
-use std::ffi::{CStr, OsStr};
-use std::os::unix::ffi::OsStrExt;
 
 /// The first version of the interface that can carry rules of files: without REFER
 /// no file could be renamed into another directory.

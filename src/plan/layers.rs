@@ -1,5 +1,7 @@
 //! Landlock's rules and the system-call policy as steps.
 
+use std::borrow::Cow;
+
 use crate::error::{Asked, Error, Layer};
 use crate::host::Host;
 use crate::plan::degrade::Degraded;
@@ -11,7 +13,6 @@ use crate::seccomp::explain_denied::Trace;
 use crate::seccomp::overrides::{self, Change};
 use crate::seccomp::policy::bpf::{self, Program};
 use crate::sys::caps;
-use std::borrow::Cow;
 
 /// The system-call policy, with what it closes for others, and how what it refuses is
 /// told; None without.

@@ -1,10 +1,11 @@
 //! Limits of the command's process.
 
+use rustix::process::Resource;
+
 use crate::error::{Error, Layer, said};
 use crate::host::Host;
 use crate::policy::Setting;
 use crate::sys::rlimits::Limit;
-use rustix::process::Resource;
 
 /// Returns the core limit that the command gets unless `--rlimit` sets one: 1 byte, soft
 /// and hard. For a crash of the command's, the kernel then starts no core_pattern program,

@@ -1,5 +1,9 @@
 //! The namespaces of the jail.
 
+use std::ffi::{CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
 use crate::error::{Error, Layer};
 use crate::host::Host;
 use crate::plan::op::{Op, Step};
@@ -7,9 +11,6 @@ use crate::policy::files::Access;
 use crate::policy::net::Net;
 use crate::policy::{Anchor, Policy};
 use crate::util::escape::about;
-use std::ffi::{CString, OsStr};
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 
 /// Where the host's own files are seen: what is shown elsewhere, or less of what lies
 /// below something writable, cannot be had.

@@ -1,5 +1,11 @@
 //! The steps of a plan, as data.
 
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
 use crate::error::Asked;
 use crate::plan::ruleset::Ruleset;
 use crate::policy::endpoint::Endpoint;
@@ -9,11 +15,6 @@ use crate::policy::net::Hole;
 use crate::seccomp::overrides::Filter;
 use crate::sys::caps;
 use crate::sys::rlimits::Limit;
-use std::ffi::{CStr, CString, OsStr, OsString};
-use std::net::{IpAddr, SocketAddr};
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
-use std::time::Duration;
 
 /// The caller's ids and those that are subordinate to it.
 #[derive(Clone, Debug, PartialEq, Eq)]

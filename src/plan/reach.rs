@@ -1,6 +1,10 @@
 //! `--reach`, as it is planned: which address each host has inside, what the hosts file
 //! says there, and where each hole leads outside.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use rustix::io::Errno;
+
 use crate::error::{Asked, Error, Layer, c_string, said};
 use crate::host::Host;
 use crate::host::resolver::Unresolved;
@@ -10,8 +14,6 @@ use crate::plan::op::{Op, Outward, Step};
 use crate::policy::Policy;
 use crate::policy::endpoint::{Endpoint, Machine, is_one_machine};
 use crate::util::escape::shown;
-use rustix::io::Errno;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// All that is to be done for it.
 #[derive(Debug, Default)]

@@ -1,5 +1,7 @@
 //! Plans for a made-up machine: no privilege, no effect.
 
+use rustix::io::Errno;
+
 use super::*;
 use crate::cli::apply_flag::interpret;
 use crate::cli::command_line::parse;
@@ -10,7 +12,6 @@ use crate::policy::layer::Degradable;
 use crate::process::helper::{Refused, Why};
 use crate::report::explain;
 use crate::sys::namespaces;
-use rustix::io::Errno;
 
 fn policy(words: &[&str]) -> Result<Policy, Error> {
     let words = words.iter().map(OsString::from).collect();

@@ -1,8 +1,9 @@
 //! What a user can ask for: files.
 
-use crate::error::Asked;
 use std::ffi::OsString;
 use std::path::PathBuf;
+
+use crate::error::Asked;
 
 /// May what is shown be changed?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,12 @@ pub(crate) mod identity;
 pub(crate) mod layer;
 pub(crate) mod net;
 
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::process::Resource;
+
 use crate::error::Asked;
 use crate::policy::endpoint::Reach;
 use crate::policy::files::{Ban, Changes, Entry};
@@ -16,10 +22,6 @@ use crate::seccomp::overrides::Change;
 use crate::seccomp::policy::table::{CORE, FAKEROOT, NESTED, NET_RAW, Powers, SET_ID, SYS_ADMIN, SYS_BOOT};
 use crate::sys::caps;
 use crate::sys::rlimits::Limit;
-use rustix::process::Resource;
-use std::ffi::OsString;
-use std::path::PathBuf;
-use std::time::Duration;
 
 /// A value and the flag that gave it; no flag where it is the default.
 #[derive(Clone, Debug, PartialEq, Eq)]

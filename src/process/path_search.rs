@@ -1,8 +1,9 @@
 //! Where a program may lie.
 
-use crate::error::{Error, c_string};
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use crate::error::{Error, c_string};
 
 /// Where the command may lie inside, in the order to try.
 ///

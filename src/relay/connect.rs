@@ -1,16 +1,18 @@
 //! Connections on their way to the other end.
 
-use crate::relay::pump::Way;
-use crate::relay::{AGAIN, ANSWER, SELDOM};
-use crate::sys::{self};
-use crate::util::stack_str::Line;
+use std::ffi::CString;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
+
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, statat};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_error;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, getpeername, socket_with};
-use std::ffi::CString;
-use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
+
+use crate::relay::pump::Way;
+use crate::relay::{AGAIN, ANSWER, SELDOM};
+use crate::sys;
+use crate::util::stack_str::Line;
 
 /// Where the bytes of a listening socket's connections go.
 #[derive(Debug)]

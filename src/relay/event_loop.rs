@@ -1,17 +1,19 @@
 //! The loop that serves all connections.
 
-use crate::process::fd_channel;
-use crate::relay::connect::{Connection, Progress, Trying};
-use crate::relay::pump::{Left, Pipe, reset};
-use crate::relay::{DESCRIPTORS, Gate, Holes, Jail, MOST, OTHERS, PATIENCE, SHORT, SILENCE, TURN};
-use crate::sys::clock::timespec;
-use crate::sys::{self};
+use std::os::fd::{AsFd, OwnedFd};
+
 use rustix::event::epoll;
 use rustix::io::{Errno, read};
 use rustix::net::sockopt::{set_socket_keepalive, set_socket_oobinline, set_tcp_nodelay};
 use rustix::net::{SendFlags, Shutdown, SocketFlags, accept_with, send, shutdown};
 use rustix::process::{Resource, getrlimit};
-use std::os::fd::{AsFd, OwnedFd};
+
+use crate::process::fd_channel;
+use crate::relay::connect::{Connection, Progress, Trying};
+use crate::relay::pump::{Left, Pipe, reset};
+use crate::relay::{DESCRIPTORS, Gate, Holes, Jail, MOST, OTHERS, PATIENCE, SHORT, SILENCE, TURN};
+use crate::sys;
+use crate::sys::clock::timespec;
 
 /// What an event is about.
 #[derive(Clone, Copy)]

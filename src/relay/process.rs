@@ -1,10 +1,8 @@
 //! The process that passes on what is said through the holes.
 
-use crate::relay::event_loop::Relay;
-use crate::relay::{END, Holes};
-use crate::sys::clock::timespec;
-use crate::sys::{self, Arguments, Cloned, SignalSet};
-use crate::util::exit_status::FAILED;
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, OwnedFd};
+
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, read, write};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -13,8 +11,12 @@ use rustix::process::{
     set_parent_process_death_signal, setrlimit, setsid, waitpid,
 };
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_name, set_no_new_privs};
-use std::ffi::CStr;
-use std::os::fd::{AsRawFd, OwnedFd};
+
+use crate::relay::event_loop::Relay;
+use crate::relay::{END, Holes};
+use crate::sys::clock::timespec;
+use crate::sys::{self, Arguments, Cloned, SignalSet};
+use crate::util::exit_status::FAILED;
 
 /// The process, as the launcher has it.
 pub(crate) struct Running {

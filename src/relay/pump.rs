@@ -1,13 +1,15 @@
 //! One direction of a connection.
 
-use crate::relay::{CHUNK, SPARE, TURN};
-use crate::sys::{self};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
 use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
-use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
+
+use crate::relay::{CHUNK, SPARE, TURN};
+use crate::sys;
 
 /// A pipe, its end to read first.
 pub(crate) type Pipe = (OwnedFd, OwnedFd);

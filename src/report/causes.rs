@@ -1,5 +1,11 @@
 //! The cause and the remedy of each step's failure.
 
+use std::ffi::{CStr, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::io::Errno;
+
 use crate::error::{Error, Layer, Words, said};
 use crate::plan::Plan;
 use crate::plan::op::{Op, Over};
@@ -7,10 +13,6 @@ use crate::report::evidence::Signs;
 use crate::sys;
 use crate::util::escape::{about, shown, shown_path};
 use crate::util::exit_status::{NOT_EXECUTABLE, NOT_FOUND};
-use rustix::io::Errno;
-use std::ffi::{CStr, OsStr};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 /// The cause of a refusal that is not about a file.
 pub fn refused(errno: Errno, signs: &Signs) -> Option<(Layer, Words)> {

@@ -2,6 +2,12 @@
 //! The kernel says EPERM for a dozen reasons; what tells them apart is read from
 //! this machine once something has failed.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use rustix::io::Errno;
+
 use crate::child::protocol::Report;
 use crate::error::{Asked, Error, Layer, Words, said};
 use crate::host::proc;
@@ -18,10 +24,6 @@ use crate::supervisor::pasta::Pasta;
 use crate::sys::namespaces::namespaces;
 use crate::util::escape::about;
 use crate::util::exit_status::FAILED;
-use rustix::io::Errno;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 
 /// Turns a failed launch into the error that is printed.
 pub fn error(plan: &Plan, failure: Failure, signs: &Signs) -> Error {

@@ -1,10 +1,12 @@
 //! What the machine shows of the cause of a refusal.
 
-use crate::util::fs;
-use rustix::process::{DumpableBehavior, dumpable_behavior};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
+
+use rustix::process::{DumpableBehavior, dumpable_behavior};
+
+use crate::util::fs;
 
 /// What is read to tell causes apart.
 #[derive(Clone, Debug, Default)]

@@ -1,5 +1,8 @@
 //! The plan in words: for a person, for a program, and at the head of errors.
 
+use std::ffi::{CStr, OsStr};
+use std::os::unix::ffi::OsStrExt;
+
 use crate::plan::Plan;
 use crate::plan::op::Step;
 use crate::policy::Init;
@@ -7,8 +10,6 @@ use crate::sys::namespaces::{namespace_names, namespaces};
 use crate::util::escape::shown;
 use crate::util::json::json;
 use crate::util::units::seconds;
-use std::ffi::{CStr, OsStr};
-use std::os::unix::ffi::OsStrExt;
 
 /// The three lists of steps, each with its name and its heading.
 pub fn lists(plan: &Plan) -> [(&'static str, &'static str, &[Step]); 3] {

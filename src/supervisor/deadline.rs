@@ -1,7 +1,7 @@
 //! The time that a jail may take.
 
 use crate::supervisor::{Stage, Supervisor, nanoseconds};
-use crate::sys::{self};
+use crate::sys;
 
 impl<'a> Supervisor<'a> {
     /// When there is something to be done about time, by `sys::now`.

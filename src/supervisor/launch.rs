@@ -1,6 +1,15 @@
 //! The launcher: does what must be done before there is a jail, makes the first
 //! namespaces with process 1 in them, and waits until all is dead.
 
+use std::ffi::{CString, OsStr};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+
 use crate::child::context::State;
 use crate::child::init::{Prepared, process_one};
 use crate::plan::Plan;
@@ -14,13 +23,6 @@ use crate::supervisor::setup::HostSetup;
 use crate::supervisor::status_fd::Record;
 use crate::supervisor::{Stage, Supervisor, Told};
 use crate::sys::{self, Arguments, Clock, Cloned, Flag, SignalFd, SignalSet, Stack, Words};
-use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::io::Errno;
-use rustix::pipe::{PipeFlags, pipe_with};
-use std::ffi::{CString, OsStr};
-use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::ffi::OsStrExt;
 
 /// What the launcher does with the caller's descriptors, once there is a jail.
 #[derive(Clone, Copy, PartialEq, Eq)]

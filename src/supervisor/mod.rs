@@ -17,6 +17,14 @@ pub(crate) mod signals;
 pub(crate) mod startup;
 pub(crate) mod status_fd;
 
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, waitpid};
+
 use crate::child::init::CARRIER;
 use crate::child::protocol::{NAMESPACES, Report};
 use crate::plan::Plan;
@@ -40,12 +48,6 @@ use crate::supervisor::status_fd::Record;
 use crate::sys::clock::timespec;
 use crate::sys::{self, Arguments, Flag, SignalFd, SignalSet};
 use crate::util::exit_status::FAILED;
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, waitpid};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
 
 /// All that the launcher knows of a running jail.
 pub(crate) struct Supervisor<'a> {

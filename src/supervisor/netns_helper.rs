@@ -2,13 +2,15 @@
 //! beside process 1, while that builds the view, and joined in the end. Where that does
 //! not work out, process 1 makes its own.
 
-use crate::process::fd_channel::{Greeter, Handed};
-use crate::sys::{self, Stack};
+use std::os::fd::{AsFd, AsRawFd};
+
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, set_parent_process_death_signal, waitpid};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
-use std::os::fd::{AsFd, AsRawFd};
+
+use crate::process::fd_channel::{Greeter, Handed};
+use crate::sys::{self, Stack};
 
 /// The process, as the launcher has it, until it has ended, which it does by itself.
 pub(crate) struct Beside(Pid);

@@ -1,14 +1,16 @@
 //! How a launch ended.
 
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use rustix::io::Errno;
+
 use crate::child::protocol::Report;
 use crate::supervisor::cgroup::Counted;
 use crate::supervisor::idmap_helper::Unmapped;
 use crate::supervisor::overlay_dir::{Entry, Unfit};
 use crate::supervisor::pasta::Pasta;
 use crate::util::exit_status::{FAILED, TIMED_OUT};
-use rustix::io::Errno;
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
 
 /// Where a launch failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

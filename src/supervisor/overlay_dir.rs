@@ -4,16 +4,16 @@
 //! DIR of `--overlay` holds `changes` and, while a run has it, `work`, which the
 //! kernel needs on the same file system and leaves closed to its owner.
 
-use rustix::event::{PollFd, PollFlags, poll};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{
     AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, Stat, chmodat, flock, fstat, mkdirat, openat, openat2, statat,
     unlinkat,
 };
-
 use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::child::overlay_mount::{CHANGES, CheckedLayers, DIRECTORY, ENTRY, WORK};
 use crate::policy::identity::Range;
@@ -23,7 +23,6 @@ use crate::sys::Arguments;
 use crate::sys::fd::RESOLVE;
 use crate::util::path::split;
 use crate::util::stack_str::Line;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 /// An entry that an earlier run, or any other program, may have left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

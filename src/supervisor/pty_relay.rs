@@ -1,11 +1,11 @@
 //! `--pty`: a terminal of the jail's own, and the relay between it and the
 //! caller's streams, which need not be a terminal.
 
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
 use rustix::event::PollFlags;
 use rustix::fs::{CWD, Mode, OFlags, fcntl_getfl, fcntl_setfl, openat};
 use rustix::io::{Errno, read, write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-
 use rustix::termios::{OptionalActions, SpecialCodeIndex, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 
 use crate::child::terminal::peer;

@@ -1,14 +1,16 @@
 //! The copy of the program in memory that the launcher runs from where the command could reach its file.
 
-use crate::host::own_file::{BY_DESCRIPTOR, Copied, LINK, SEALS};
-use crate::sys::{self, Arguments};
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
 use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, fchmod, fcntl_add_seals, fstat, memfd_create, openat, sendfile};
 use rustix::io::{Errno, write};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::thread::name;
-use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+
+use crate::host::own_file::{BY_DESCRIPTOR, Copied, LINK, SEALS};
+use crate::sys::{self, Arguments};
 
 /// Executes a sealed copy of this program with the same arguments and environment. In the
 /// copy, closes the copy to every later exec and returns. `only_make`: makes a copy and

@@ -1,5 +1,12 @@
 //! Signals: passed on to the command, or the end of the launch.
 
+use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use rustix::io::Errno;
+use rustix::process::{WaitOptions, getpid, waitpid};
+
 use crate::child::init::CARRIER;
 use crate::policy::Init;
 use crate::supervisor::idmap_helper::Unmapped;
@@ -7,11 +14,6 @@ use crate::supervisor::outcome::Failure;
 use crate::supervisor::pasta::Pasta;
 use crate::supervisor::{ENDING, Supervisor};
 use crate::sys::{self, Caught};
-use rustix::io::Errno;
-use rustix::process::{WaitOptions, getpid, waitpid};
-use std::os::fd::AsFd;
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
 
 impl<'a> Supervisor<'a> {
     /// Ends the launch by what would end the command, while that has to wait for its

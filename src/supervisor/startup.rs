@@ -2,7 +2,7 @@
 
 use crate::plan::op::{Op, Step};
 use crate::process::fd_channel::Heard;
-use crate::relay::publish::{self};
+use crate::relay::publish;
 use crate::supervisor::denied_tracer::Tracer;
 use crate::supervisor::outcome::Failure;
 use crate::supervisor::pty_relay::Relay;

@@ -1,11 +1,13 @@
 //! New processes and namespaces: clone(2) and unshare(2).
 
-use crate::sys::{Result, auxiliary, check};
 use core::ffi::{c_int, c_long};
 use core::mem::MaybeUninit;
 use core::ptr;
+
 use rustix::io::Errno;
 use rustix::process::Pid;
+
+use crate::sys::{Result, auxiliary, check};
 
 /// Which side of a `clone` this is.
 pub(crate) enum Cloned {

@@ -1,11 +1,13 @@
 //! execve(2), and what it is given.
 
-use crate::sys::{Arguments, check};
 use core::ffi::{CStr, c_char, c_long};
 use core::ptr;
-use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+
+use rustix::io::Errno;
+
+use crate::sys::{Arguments, check};
 
 unsafe extern "C" {
     static environ: *const *const c_char;

@@ -1,12 +1,14 @@
 //! Descriptors: those that the caller left open, and closing them.
 
-use crate::sys::{Result, check};
 use core::ffi::{c_int, c_long};
 use core::mem::MaybeUninit;
 use core::ptr;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+
 use rustix::fs::ResolveFlags;
 use rustix::io::Errno;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+
+use crate::sys::{Result, check};
 
 /// Closes a descriptor whose owner is never dropped.
 pub(crate) fn close(fd: BorrowedFd<'_>) {

@@ -1,9 +1,11 @@
 //! The session keyring.
 
-use crate::sys::{Result, check};
 use core::ffi::{c_char, c_long};
 use core::ptr;
+
 use rustix::io::Errno;
+
+use crate::sys::{Result, check};
 
 /// Leaves the caller's session keyring for a new, empty one. Keyrings are in no
 /// namespace: without this, keys of the caller's login session pass inside.

@@ -1,9 +1,10 @@
 //! Landlock's three calls.
 
-use crate::sys::{Result, check};
 use core::ffi::{c_int, c_long};
 use core::ptr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use crate::sys::{Result, check};
 
 /// The version of Landlock's interface that this kernel has.
 pub(crate) fn landlock_abi() -> Result<u32> {

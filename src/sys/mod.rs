@@ -22,6 +22,10 @@ pub(crate) mod seccomp;
 pub(crate) mod shared;
 pub(crate) mod signal;
 
+use core::ffi::{CStr, c_long};
+
+use rustix::io::Errno;
+
 pub(crate) use argv::{Arguments, auxiliary, executed_as, is_secure};
 pub(crate) use clock::{clock, now};
 pub(crate) use clone::{Cloned, Stack, clone, clone_beside, clone_until_exec, unshare, unshare_network};
@@ -39,9 +43,6 @@ pub(crate) use process::{
 pub(crate) use seccomp::{Waiting, filter, filter_told};
 pub(crate) use shared::{Clock, Flag};
 pub(crate) use signal::{Caught, SignalFd, SignalSet, ignore_sigchld, queue, stop_as};
-
-use core::ffi::{CStr, c_long};
-use rustix::io::Errno;
 
 /// What a system call gives: its value or the kernel's error number.
 pub(crate) type Result<T> = core::result::Result<T, Errno>;

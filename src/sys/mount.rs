@@ -1,9 +1,10 @@
 //! mount_setattr(2).
 
-use crate::sys::{Result, check};
 use core::ffi::c_long;
 use core::ptr;
 use std::os::fd::{AsRawFd, BorrowedFd};
+
+use crate::sys::{Result, check};
 
 /// `struct mount_attr` of mount_setattr(2), version 0 (Linux 5.12).
 #[repr(C)]

@@ -1,8 +1,9 @@
 //! The loopback interface.
 
-use crate::sys::Result;
 use core::ffi::c_char;
 use core::mem::MaybeUninit;
+
+use crate::sys::Result;
 
 /// Brings the interface `lo` up, without errno; the kernel then gives it its addresses.
 pub(crate) fn loopback_up() -> Result<()> {

@@ -1,11 +1,13 @@
 //! This process and its relatives.
 
-use crate::sys::{Result, check};
 use core::ffi::{c_int, c_long, c_ulong};
 use core::mem::MaybeUninit;
 use core::ptr;
-use rustix::process::Pid;
 use std::os::fd::{AsRawFd, BorrowedFd};
+
+use rustix::process::Pid;
+
+use crate::sys::{Result, check};
 
 /// umask(2), which a filter alone refuses; rustix's would end the process then. Gives
 /// the mask before.

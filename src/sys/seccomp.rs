@@ -1,11 +1,13 @@
 //! Seccomp filters and their notifications.
 
-use crate::sys::{Result, check};
 use core::ffi::{c_int, c_long, c_ulong};
 use core::mem::MaybeUninit;
 use core::ptr;
-use rustix::io::Errno;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use rustix::io::Errno;
+
+use crate::sys::{Result, check};
 
 /// Puts a system-call filter on this process and all it makes. no_new_privs must
 /// be set.

@@ -1,9 +1,11 @@
 //! Memory that this process shares with those it makes.
 
-use crate::sys::{Result, check, now};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
 use rustix::io::Errno;
+
+use crate::sys::{Result, check, now};
 
 /// Memory of `length` bytes, all zeros, that this process shares with those it makes.
 pub(crate) fn shared(length: usize) -> Result<ptr::NonNull<u8>> {

@@ -1,12 +1,14 @@
 //! Signals: sets, signalfd(2), waiting, and signals with a message.
 
-use crate::sys::{Result, check, continue_at, continue_when_readable, is_readable, kill};
 use core::ffi::{c_int, c_long};
 use core::mem::MaybeUninit;
 use core::ptr;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+
 use rustix::io::Errno;
 use rustix::process::Pid;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use crate::sys::{Result, check, continue_at, continue_when_readable, is_readable, kill};
 
 /// A set of signals as the kernel has it, a bit for each. A C library's sets leave
 /// out the signals that the library keeps for itself, and musl keeps glibc's

@@ -1,8 +1,9 @@
 //! Names and texts of others, made safe to print.
 
-use crate::util::text::is_unsafe;
 use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
+
+use crate::util::text::is_unsafe;
 
 /// A path or word for a person. Control characters and bytes that are not UTF-8
 /// become `\xNN`, so that a file's name cannot write on the reader's terminal; a

@@ -1,9 +1,10 @@
 //! Files of the kernel's and the machine's, read whole.
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
 
 /// What the file at `path` holds.
 pub fn read(path: &Path) -> Result<Vec<u8>, Errno> {

@@ -1,7 +1,8 @@
 //! Writing all of a text.
 
-use rustix::io::Errno;
 use std::os::fd::BorrowedFd;
+
+use rustix::io::Errno;
 
 /// Writes all of `text`, or says why not.
 ///

@@ -1,8 +1,9 @@
 //! Texts as JSON.
 
-use crate::util::text::is_unsafe;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+
+use crate::util::text::is_unsafe;
 
 /// A JSON string or, of what is not UTF-8, an array of its bytes: every parser
 /// reads both, and nothing is lost. What could write on a reader's terminal is escaped:

@@ -2,6 +2,7 @@
 
 use core::ffi::CStr;
 use core::fmt::Write as _;
+
 use rustix::io::Errno;
 
 /// Numbers written without the heap.

@@ -1,5 +1,9 @@
 //! Writable binds that would change the layers of an overlay.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use crate::error::{Asked, Error};
 use crate::plan::fs::layout::Builder;
 use crate::plan::fs::overlay::overlaps;
@@ -7,9 +11,6 @@ use crate::plan::fs::requests::files_error;
 use crate::plan::op::Op;
 use crate::policy::files::{Access, Changes};
 use crate::util::escape::{about, shown};
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 impl<'a> Builder<'a> {
     /// Refuses what would have the layers of an overlay changed beneath it, which the

@@ -1,12 +1,13 @@
 //! A private /dev.
 
+use std::ffi::OsStr;
+use std::path::Path;
+
 use crate::error::{Asked, Error, c_string};
 use crate::host::path_kind::Fact;
 use crate::plan::fs::layout::{Builder, push};
 use crate::plan::fs::mount_tree::Backing;
 use crate::plan::op::{Op, Step};
-use std::ffi::OsStr;
-use std::path::Path;
 
 impl<'a> Builder<'a> {
     /// Fills a private /dev.

@@ -1,6 +1,12 @@
 //! Where everything lies in the new root, and the steps that put it there: parents
 //! first, links followed within the new root alone, nothing made in a host's tree.
 
+use std::ffi::{CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
 use crate::error::{Asked, Error, c_string, said};
 use crate::host::Host;
 use crate::host::path_kind::Fact;
@@ -14,10 +20,6 @@ use crate::policy::files::{Access, Changes};
 use crate::util::escape::{about, shown};
 use crate::util::name_map::Index;
 use crate::util::path::from_there_up;
-use rustix::io::Errno;
-use std::ffi::{CString, OsStr};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
 
 /// Puts things at their places, and keeps what the tree has come to be.
 pub(crate) struct Builder<'a> {

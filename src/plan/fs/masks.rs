@@ -1,5 +1,9 @@
 //! What covers and restricts parts of the view.
 
+use std::ffi::{CStr, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
 use crate::error::{Asked, Error, c_string, said};
 use crate::host::Host;
 use crate::host::path_kind::Fact;
@@ -12,9 +16,6 @@ use crate::policy::files::{Access, Ban};
 use crate::util::escape::{about, shown};
 use crate::util::name_map::Index;
 use crate::util::path::from_there_up;
-use std::ffi::{CStr, OsStr};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
 
 impl<'a> Builder<'a> {
     /// Takes out of /proc what no namespace does, wherever one is shown.

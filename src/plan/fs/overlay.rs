@@ -1,13 +1,15 @@
 //! Changes over a tree.
 
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
 use crate::error::{Asked, Error, said};
 use crate::host::Host;
 use crate::host::path_kind::Fact;
 use crate::plan::fs::requests::{absolute, files_error, not_through_a_link};
 use crate::util::escape::about;
 use crate::util::path::Names;
-use rustix::io::Errno;
-use std::path::{Path, PathBuf};
 
 /// Can what is changed in the tree keep its owner? Before a file of the tree is
 /// changed it is copied, and the copy must be someone's in the jail.

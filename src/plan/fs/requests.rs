@@ -1,6 +1,12 @@
 //! What is to be where inside: every destination that a flag or a default asks for,
 //! with its source found on the host. Where each then lies, `place` finds.
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
 use crate::error::{Asked, Error, Layer, Words, said};
 use crate::host::Host;
 use crate::host::fds::Opened;
@@ -12,10 +18,6 @@ use crate::policy::{Anchor, Policy};
 use crate::util::escape::{about, shown};
 use crate::util::name_map::Index;
 use crate::util::path::below;
-use rustix::io::Errno;
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
 
 /// The host's system directories, and the links beside /usr.
 const SYSTEM: [&str; 11] =

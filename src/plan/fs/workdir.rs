@@ -1,5 +1,9 @@
 //! The directory that the command starts in.
 
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
 use crate::error::{Error, c_string, said};
 use crate::host::path_kind::Fact;
 use crate::host::proc::names_a_process;
@@ -9,8 +13,6 @@ use crate::plan::fs::requests::{absolute, files_error};
 use crate::plan::op::{Op, Step};
 use crate::policy::Policy;
 use crate::util::escape::about;
-use rustix::io::Errno;
-use std::path::{Path, PathBuf};
 
 impl<'a> Builder<'a> {
     /// The directory to start in.

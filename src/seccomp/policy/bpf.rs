@@ -8,10 +8,12 @@
 //! 59 µs; a comparison with each of the 68 refused calls in turn, without any limits
 //! of arguments, took 178.
 
+use std::borrow::Cow;
+
+use seccompiler::{BpfProgram, sock_filter};
+
 use super::action::{DONE, ENOSYS, EPERM, Treatment};
 use super::table::{Arch, CALLS, Call, Limit};
-use seccompiler::{BpfProgram, sock_filter};
-use std::borrow::Cow;
 
 /// Instructions as the kernel takes them.
 pub type Program = Cow<'static, [sock_filter]>;
