@@ -84,10 +84,7 @@ impl Cgroup {
             existing(mkdirat(parent, CALLERS, Mode::from_raw_mode(0o755)))?;
             move_all(parent, parent, CALLERS)?;
         }
-        let enabled = get(parent, c"cgroup.subtree_control")?;
-        if !limits.controllers().all(|name| enabled.split_ascii_whitespace().any(|enabled| enabled == name)) {
-            put(parent, c"cgroup.subtree_control", &controllers(limits))?;
-        }
+        enable(parent, move_callers, limits)?;
         mkdirat(parent, name, Mode::from_raw_mode(0o755))?;
         let dir = directory(parent, name)?;
         if let Some(memory) = limits.memory {
@@ -135,6 +132,28 @@ impl Cgroup {
         counted.peak = get(&self.dir, c"memory.peak").ok().and_then(|text| text.trim_ascii().parse().ok());
         counted
     }
+}
+
+/// Enables the controllers of `limits` for what lies below `parent`.
+///
+/// The kernel refuses (EBUSY) while a process is in `parent`. One that was being made while
+/// the others were moved may be there, and one that ends is: newer kernels (seen with 7.3)
+/// let it go a moment after cgroup.procs has stopped to list it.
+fn enable(parent: &OwnedFd, move_callers: bool, limits: &Limits) -> Result<(), Errno> {
+    let enabled = get(parent, c"cgroup.subtree_control")?;
+    if limits.controllers().all(|name| enabled.split_ascii_whitespace().any(|enabled| enabled == name)) {
+        return Ok(());
+    }
+    for _ in 0..100 {
+        match put(parent, c"cgroup.subtree_control", &controllers(limits)) {
+            Err(Errno::BUSY) if move_callers => {
+                let _ = nanosleep(&Timespec { tv_sec: 0, tv_nsec: 2_000_000 });
+                move_all(parent, parent, CALLERS)?;
+            }
+            done => return done,
+        }
+    }
+    Err(Errno::BUSY)
 }
 
 /// A name that no cgroup has. A launcher in another pid namespace can have the same
