@@ -1,5 +1,5 @@
-//! What this machine is: facts that are read and never changed. The plan asks
-//! here and nowhere else; tests hand it a machine that they made up.
+//! Facts about this machine: read once, never changed. The plan asks here and nowhere else.
+//! Every fact has a fake, so that tests hand the plan a machine that they made up.
 
 pub(crate) mod cgroup;
 pub(crate) mod fds;

@@ -1,5 +1,5 @@
-//! What will be done, in order: computed from the policy and the machine, with
-//! no effect of its own. `explain` prints this list and `apply` performs it.
+//! From `Policy` and `Host` to the list of steps. It has no effects, and it alone decides:
+//! `report` prints the list, `supervisor` and `child` perform it. Test it with the fake host.
 
 pub(crate) mod cgroup;
 pub(crate) mod degrade;

@@ -1,5 +1,5 @@
-//! What the user asked for: plain data from what was typed, before anything is
-//! known of the machine. Contradictions that need no machine are found here.
+//! What a user can ask for, as data: add a field here for a new flag. No parsing, and nothing
+//! that is known of the machine.
 
 pub(crate) mod endpoint;
 pub(crate) mod files;

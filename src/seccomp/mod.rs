@@ -1,4 +1,5 @@
-//! Which system call is allowed and why; no file is read and no call is made; a table row needs its reason.
+//! Which system call is allowed and why: no file is read and no call is made. A row of the table
+//! needs its reason.
 
 pub mod explain_denied;
 pub(crate) mod fallback;

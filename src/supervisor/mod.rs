@@ -1,5 +1,5 @@
-//! The launcher while the jail runs: passes signals on, stops and goes on with the
-//! command, keeps the time, and knows how all ended.
+//! The launcher from set-up to the exit status: it passes signals on, stops and continues with
+//! the command, keeps the time. It allocates before the clone, and not while the jail runs.
 
 pub(crate) mod cgroup;
 pub(crate) mod deadline;

@@ -1,5 +1,5 @@
-//! The only unsafe code: system calls that rustix does not have, each behind a
-//! safe function, one call a block, with the fact that makes it sound.
+//! The kernel's interface that rustix lacks: the only unsafe code. One function a call, one call
+//! a block, with the fact that makes it sound; no decision. Add the name of the manual page.
 
 #![allow(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! The files inside: what is requested, where it lies, and in which order the launcher mounts it.
+//! The files inside: what is requested, where it lies, and in which order it is mounted.
 
 pub(crate) mod conflicts;
 pub(crate) mod dev;

@@ -1,4 +1,5 @@
-//! The default system-call policy; self-contained, because build.rs compiles it, too.
+//! The default system-call policy. It uses nothing outside this folder, because `build.rs`
+//! includes it.
 
 pub(crate) mod action;
 pub mod arg_rules;
