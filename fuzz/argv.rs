@@ -3,20 +3,19 @@
 //! `--explain=json` is JSON. `fuzz/run` builds and starts it.
 
 #![no_main]
+
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use libfuzzer_sys::fuzz_target;
 
-use jail::cli::apply_flag;
-use jail::policy::layer;
-use jail::cli::{command_line, flags};
+use jail::cli::request::Request;
+use jail::cli::{apply_flag, command_line, flags};
 use jail::error;
 use jail::host::Host;
-use jail::policy;
-use jail::report::explain;
 use jail::plan;
-use jail::cli::request::Request;
+use jail::policy::layer;
+use jail::report::explain;
 
 /// Words end in NUL. One of a single byte is a flag, so that not every flag has
 /// to be found letter by letter.
@@ -39,7 +38,8 @@ fn explained(typed: command_line::Typed, host: &Host) -> Option<String> {
 }
 
 fuzz_target!(|data: &[u8]| {
-    let mut host = Host::made_up(&["/t/bin/sh", "/t/proc/", "/t/dev->/etc", "/t/tmp->../../x", "/t/run->run", "/l->l", "/h/a->/etc"]);
+    let mut host =
+        Host::made_up(&["/t/bin/sh", "/t/proc/", "/t/dev->/etc", "/t/tmp->../../x", "/t/run->run", "/l->l", "/h/a->/etc"]);
     if data.last().is_some_and(|last| last % 2 == 1) {
         // As in a container: all that can be done without must be, if it is named.
         host.lacks = layer::Degradable::ALL.map(|(_, layer)| (layer, error::Layer::Container)).into();

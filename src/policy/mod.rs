@@ -4,7 +4,7 @@
 pub(crate) mod endpoint;
 pub(crate) mod files;
 pub(crate) mod identity;
-pub(crate) mod layer;
+pub mod layer;
 pub(crate) mod net;
 
 use std::ffi::OsString;

@@ -5,5 +5,5 @@ pub(crate) mod check;
 pub(crate) mod diagnose;
 pub(crate) mod diff;
 pub(crate) mod evidence;
-pub(crate) mod explain;
+pub mod explain;
 pub(crate) mod profile;
