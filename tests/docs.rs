@@ -169,3 +169,39 @@ fn explain_times_the_steps_of_the_plan_and_executes_nothing() {
     sh_in(&s.0, "--rw missing --explain=time", "true").refused(&["missing"]);
     run(&["--explain=times", "--", "true"]).refused(&["text, json, time"]);
 }
+
+/// The Markdown documents of the project.
+fn documents(dir: &Path, all: &mut Vec<std::path::PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if path.is_dir() && !["target", ".git"].contains(&name.as_str()) {
+            documents(&path, all);
+        } else if name.ends_with(".md") {
+            all.push(path);
+        }
+    }
+}
+
+#[test]
+fn links_of_documents_lead_to_files() {
+    let mut all = Vec::new();
+    documents(Path::new(env!("CARGO_MANIFEST_DIR")), &mut all);
+    let mut count = 0;
+    for document in &all {
+        let text = fs::read_to_string(document).unwrap();
+        for part in text.split("](").skip(1) {
+            let target = part.split([')', '#']).next().unwrap();
+            if !target.is_empty() && !target.contains(':') {
+                assert!(document.parent().unwrap().join(target).exists(), "{}: {target}", document.display());
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 15, "{count} links in {} documents", all.len());
+}
+
+#[test]
+fn the_readme_fits_in_two_hundred_lines() {
+    assert!(read("README.md").lines().count() <= 200);
+}

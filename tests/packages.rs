@@ -40,17 +40,17 @@ fn a_fake_root_installs_and_builds_packages() {
     another_mask_is_another_package(&tree);
 }
 
-/// A recipe that README and manual print alike, and what is printed beside it.
+/// A recipe that docs/same-package-twice.md and the manual print alike, and its output.
 fn recipe() -> (Vec<String>, String) {
     let read = |file: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
-    let readme = read("README.md");
-    let block = readme.split("<!-- package -->\n```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let document = read("docs/same-package-twice.md");
+    let block = document.split("<!-- package -->\n```sh\n").nth(1).unwrap().split("```").next().unwrap();
     let (lines, expected): (Vec<&str>, Vec<&str>) = block.lines().partition(|line| line.starts_with("$ "));
     let lines: Vec<String> = lines.iter().map(|line| line[2..].to_owned()).collect();
     let manual = read("man/jail.1");
     let section = manual.split(".Sh REPRODUCIBLE BUILDS\n").nth(1).unwrap();
     let literal = section.split(".Bd -literal -offset indent\n").nth(1).unwrap().split(".Ed\n").next().unwrap();
-    assert_eq!(literal.lines().collect::<Vec<_>>(), lines, "the manual's recipe is the README's");
+    assert_eq!(literal.lines().collect::<Vec<_>>(), lines, "the manual's recipe is that of docs/same-package-twice.md");
     (lines, format!("{}\n", expected.join("\n")))
 }
 
