@@ -6,7 +6,9 @@
 //!
 //! Each folder may use only those to its left, and `tests/arrows.rs` sees to it:
 //!
-//!     util < sys < error < process < seccomp < policy < host < cli < plan < relay < child < supervisor < report < run
+//! ```text
+//! util < sys < error < process < seccomp < policy < host < cli < plan < relay < child < supervisor < report < run
+//! ```
 //!
 //! The library is for the program, its tests and its tools alone: nothing in it is promised.
 
