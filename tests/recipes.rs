@@ -21,7 +21,14 @@ fn text(name: &str) -> String {
 }
 
 fn program(s: &Scratch, path: &str, content: &str) -> PathBuf {
-    let at = s.file(path, content);
+    // A process that another test makes meanwhile has a copy of each descriptor of this one
+    // until its exec, and the kernel executes no file that is open for writing (ETXTBSY): cp
+    // writes the file.
+    let part = s.file(&format!("{path}.part"), content);
+    let at = s.0.join(path);
+    assert!(Command::new("cp").args([&part, &at]).status().unwrap().success());
+    fs::remove_file(part).unwrap();
+    s.give(&at);
     fs::set_permissions(&at, fs::Permissions::from_mode(0o755)).unwrap();
     at
 }

@@ -353,8 +353,8 @@ fn odd_callers_are_served_or_told_why() {
         ("HOME=. jail -- echo ok", 0, "ok", ""),
         ("jail -- ''", 125, "", "name is empty"),
         ("jail -- /", 126, "", ""),
-        ("jail -- $(head -c 5000 /dev/zero | tr '\\0' a)", 126, "", "File name too long"),
-        ("jail --rw /$(head -c 5000 /dev/zero | tr '\\0' a) -- true", 125, "", "File name too long"),
+        ("jail -- $(head -c 5000 /dev/zero | tr '\\0' a)", 126, "", "name too long"),
+        ("jail --rw /$(head -c 5000 /dev/zero | tr '\\0' a) -- true", 125, "", "name too long"),
     ] {
         let out = run(line);
         if out.status != status || out.out.trim_end() != printed || !out.err.contains(said) {
