@@ -17,15 +17,17 @@ use rustix::process::{DumpableBehavior, Rlimit, chdir, fchdir, pivot_root, set_d
 use rustix::system::sethostname;
 use rustix::thread::{set_name, set_no_new_privs, set_thread_groups};
 
+use crate::child::affinity::run_on;
 use crate::child::context::{CLONE, State};
 use crate::child::io::{copy, write_all};
+use crate::child::keyring::new_session_keyring;
 use crate::child::mounts::{
     MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, QUIET, apart, devpts, memory, over_memory,
     restrict,
 };
 use crate::child::netns;
 use crate::child::overlay_mount;
-use crate::child::powers::{bound, hold, new_session_keyring, run_on};
+use crate::child::powers::{bound, hold};
 use crate::child::protocol::{NAMESPACES, Report};
 use crate::child::terminal;
 use crate::plan::op::{Mapped, Op, Over};

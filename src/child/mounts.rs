@@ -109,7 +109,6 @@ pub(crate) fn queues() -> Result<Option<OwnedFd>, Errno> {
     fsmount(&config, FsMountFlags::FSMOUNT_CLOEXEC, QUIET | MountAttrFlags::MOUNT_ATTR_NOEXEC).map(Some)
 }
 
-/// Leaves `keep` in the bounding set, whatever else this kernel has.
 /// Makes a file in memory and gives a mount of it. It is made where the host's /proc is
 /// otherwise, for as long as that takes: everywhere there is such a directory, and
 /// nothing is wanted of it meanwhile.

@@ -1,15 +1,14 @@
-//! Capabilities.
+//! Capabilities of process 1 and of the command.
 
-use rustix::event::Timespec;
 use rustix::io::Errno;
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, CpuSet, configure_capability_in_ambient_set, nanosleep, remove_capability_from_bounding_set,
-    sched_getaffinity, sched_setaffinity, set_capabilities,
+    CapabilitySet, CapabilitySets, configure_capability_in_ambient_set, remove_capability_from_bounding_set, set_capabilities,
 };
 
-use crate::sys;
 use crate::sys::caps;
 
+/// Removes every capability but those of `keep` from the bounding set, whatever else this
+/// kernel has.
 pub(crate) fn bound(keep: caps::Set) -> Result<(), Errno> {
     for number in 0..64 {
         let one = caps::only(number);
@@ -34,28 +33,4 @@ pub(crate) fn hold(keep: caps::Set) -> Result<(), Errno> {
         configure_capability_in_ambient_set(CapabilitySet::from_bits_retain(caps::only(number)), true)?;
     }
     Ok(())
-}
-
-/// Leaves the caller's session keyring for a new one. Each counts as one of the user's
-/// keys, of which there are 200, and those of jails that have just ended still do:
-/// the kernel takes them back a little later.
-pub(crate) fn new_session_keyring() -> Result<(), Errno> {
-    for _ in 0..100 {
-        match sys::new_session_keyring() {
-            Err(Errno::DQUOT) => {
-                let _ = nanosleep(&Timespec { tv_sec: 0, tv_nsec: 5_000_000 });
-            }
-            done => return done,
-        }
-    }
-    Err(Errno::DQUOT)
-}
-
-/// Runs on these processors only. A cgroup may have taken some meanwhile: the kernel is
-/// content with one that is left.
-pub(crate) fn run_on(processors: &[usize]) -> Result<(), Errno> {
-    let mut set = CpuSet::new();
-    processors.iter().for_each(|number| set.set(*number));
-    sched_setaffinity(None, &set)?;
-    if sched_getaffinity(None)? == set { Ok(()) } else { Err(Errno::NXIO) }
 }

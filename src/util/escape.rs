@@ -3,8 +3,6 @@
 use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
 
-use crate::util::text::is_unsafe;
-
 /// A path or word for a person. Control characters and bytes that are not UTF-8
 /// become `\xNN`, so that a file's name cannot write on the reader's terminal; a
 /// backslash becomes two, so that a name that holds `\x1b` looks different.
@@ -45,6 +43,14 @@ pub(crate) fn shown_bytes(bytes: &[u8]) -> String {
         }
     }
     if out.is_empty() { "''".into() } else { out }
+}
+
+/// True for what changes how a terminal or an editor shows the text around it: control
+/// characters (C0, DEL and C1, of which U+009B begins a terminal's sequences), the
+/// separators that end a line, and those that turn the direction of writing around.
+pub(crate) fn is_unsafe(c: char) -> bool {
+    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::util::text::is_unsafe;
+use crate::util::escape::is_unsafe;
 
 /// A JSON string or, of what is not UTF-8, an array of its bytes: every parser
 /// reads both, and nothing is lost. What could write on a reader's terminal is escaped:

@@ -10,5 +10,4 @@ pub mod name_map;
 pub(crate) mod path;
 pub(crate) mod stack_str;
 pub(crate) mod suggest;
-pub mod text;
 pub mod units;
