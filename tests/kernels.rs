@@ -353,7 +353,7 @@ fn sockets_and_fifos_of_the_host(version: &str) {
     let mut gcc = std::process::Command::new("gcc");
     gcc.args(["-O", "-static", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/unix.c"), "-o"]).arg(&program);
     assert!(gcc.status().unwrap().success());
-    // Calls that are newer than the policy: there is none of them, whatever the kernel has.
+    // Calls that are newer than the policy: the policy hides them, whatever the kernel has.
     let last = 540;
     let newer = format!("as-user jail -- unix calls 470 {last}");
     let tries: Vec<&str> = REACHED.iter().map(|(words, _)| *words).collect();

@@ -14,7 +14,7 @@ use crate::util::path::below;
 pub enum RootsOwn {
     /// A file that only root may read.
     Secret,
-    /// Any other file. Root may give it another mode, also one that no one can write, and
+    /// Any other file. Root may give it another mode, also one that cannot be written, and
     /// the kernel keeps the mode for every /proc of the machine.
     File,
     /// A directory: it may hold such files.

@@ -111,7 +111,7 @@ pub fn ruleset_alone(abi: u32, steps: &[Step], own_pids: bool, descriptors: Vec<
 
 /// The host's file or directory that the rules let be executed, or let things below it be
 /// executed, because an operation shows it. The rule is for the inode, so that it holds
-/// for every path to it. What is shown read-only has no rule of its own.
+/// for every path to it. A place that is shown read-only has no rule of its own.
 pub fn source_to_execute(op: &Op) -> Option<&CStr> {
     let (Op::Bind { source, .. } | Op::Devices { source, .. } | Op::Device { source, .. } | Op::RootTree { source, .. }) = op
     else {

@@ -1,4 +1,4 @@
-//! The process that passes on what is said through the holes.
+//! The relay process: how the launcher starts it, and how it gives up its powers.
 
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, OwnedFd};

@@ -45,8 +45,8 @@ pub fn run(
     passed: Passed,
     clock: Option<&Clock>,
 ) -> Result<Ended, Failure> {
-    // Whom time does not matter to need not touch the clock, whose pages take a
-    // microsecond each.
+    // Read the clock only with a time limit: the first read takes a microsecond for each of
+    // its pages.
     let began = plan.timeout.map_or(0, |_| sys::now());
     if let Some(clock) = clock {
         clock.tick();

@@ -136,7 +136,7 @@ pub(crate) struct Kept {
 
 impl Kept {
     /// Opens and locks `path`, which is made if it is missing, and makes what is
-    /// missing in it. `tree`: what it is to be laid over. Where an entry is not as it
+    /// missing in it. `tree`: the tree that the changes lie over. Where an entry is not as it
     /// must be, `found` names it, and nothing was made, changed or removed.
     pub(crate) fn open(
         path: &CStr,

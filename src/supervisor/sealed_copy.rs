@@ -39,7 +39,7 @@ pub(crate) fn run_from_copy(args_files: &[Vec<u8>], only_make: bool, arguments: 
 }
 
 /// Takes all permissions from the copy that this process executes. No capability lets a
-/// file be executed that nobody may execute, and `/proc/self/exe` leads to it.
+/// file be executed that no user may execute, and `/proc/self/exe` leads to it.
 pub(crate) fn forbid_execution() -> Result<(), Errno> {
     let file = openat(CWD, LINK, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     fchmod(file, Mode::empty())

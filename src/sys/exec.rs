@@ -36,7 +36,7 @@ pub(crate) fn environment() -> Vec<(OsString, OsString)> {
 }
 
 /// execve(2) with this process's own arguments and environment. Returns only when it
-/// failed. No one may have wiped the arguments before.
+/// failed. The arguments must not have been wiped before.
 pub(crate) fn execve_with_same_arguments(path: &CStr, arguments: &Arguments) -> Errno {
     // SAFETY: nothing in this program changes it.
     let environment = unsafe { environ };

@@ -22,7 +22,7 @@ for k in range(4):
 time.sleep(60)
 "#;
 
-/// Starts it with a time limit. `mount` and `perf_event_open` are what is refused.
+/// Starts it with a time limit. The policy refuses `mount` and `perf_event_open`.
 fn flood(s: &Scratch) -> std::process::Command {
     let number = |name: &str| {
         let arch = if cfg!(target_arch = "x86_64") { crate::table::Arch::X86_64 } else { crate::table::Arch::Aarch64 };

@@ -97,7 +97,7 @@ fn the_hosts_unix_sockets_are_out_of_reach() {
         kit.inside(flags, &[(&stream, "ECONNREFUSED|EPERM"), (&datagram, "ECONNREFUSED|EPERM"), (&path, "ENOENT")]);
     }
     kit.inside("", &[(&format!("own(UNIX, '\\0{name}')"), "own"), ("own(UNIX, '/tmp/socket')", "own")]);
-    // What is shown is in sockets.rs. A socket that is covered is gone.
+    // Sockets in shown places are in sockets.rs. A socket that is covered is gone.
     kit.inside(&format!("--ro {0} --hide {0}/socket", place.display()), &[(&path, "ECONNREFUSED|EACCES")]);
 }
 

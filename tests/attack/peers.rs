@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// How long the peers are at it in each round.
 const ROUND: Duration = Duration::from_secs(3);
 
-/// The most descriptors of a relay that serves nobody: what it listens to and waits with.
+/// The most descriptors of a relay without a connection: those that it listens and waits with.
 const DESCRIPTORS: usize = 12;
 
 /// Does something with a connection: sends, reads, ends one direction, resets.

@@ -1,5 +1,5 @@
 //! What is to be where inside: every destination that a flag or a default asks for,
-//! with its source found on the host. Where each then lies, `place` finds.
+//! with its source found on the host. `layout` finds where each then lies.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -251,7 +251,7 @@ pub(crate) fn wanted(policy: &Policy, host: &Host, more: Vec<Wanted>) -> Result<
     }
 
     // A flag's destination takes the place of a default; of a setting that was
-    // typed it is a duplicate, which `place` finds.
+    // typed it is a duplicate, which `layout` finds.
     let mut default = |put: Put, dest: &Path, asked: Option<&Asked>| {
         if asked.is_some() || !typed.has(dest) {
             all.push(Wanted { put, dest: dest.to_owned(), asked: asked.copied() });
